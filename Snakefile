@@ -1,0 +1,31 @@
+"""Train every experiment of config.yaml, gather the metrics, draw and write the report."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/results.smk"
+
+
+report: "report/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/metrics.parquet",
+        f"{RESULTS}/runs.parquet",
+        collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
+        collect(f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["svg", "png"]),
+
+
+onsuccess:
+    print(f"The report: {RESULTS}/report.html")

@@ -1,0 +1,1 @@
+"""Train many small models from one configuration file and compare them."""

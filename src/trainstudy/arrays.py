@@ -1,0 +1,96 @@
+"""The prepared form of every data set: one safetensors file and one JSON manifest."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from trainstudy import data, fetch
+
+SPLITS = ("train", "validation", "test")
+SPLIT_SEED = 42  # the published split: 10 % of the training images, by a seeded permutation
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set.
+
+    arrays: for images "<split>.images" (N, C, H, W) uint8 and "<split>.labels" (N,) uint8; for
+    text "<split>.tokens" (N,) uint16, where 0 is padding and never occurs.
+    manifest: counts, shapes, checksums of the inputs and what the trainer must know (classes, mean
+    and standard deviation per channel; vocabulary, bytes per split).
+    """
+
+    arrays: dict[str, np.ndarray]
+    manifest: dict
+
+
+def prepare(name: str, downloads: Path, file: Path, manifest_file: Path) -> None:
+    """Bring one data set from its downloaded sources into its prepared form.
+
+    The manifest says where the data come from: "original" (every input is the pinned file),
+    "mirrored" (some input differs from it) or "embedded" (they ship inside a package).
+    """
+    module = data.find(name)
+    sources = {path: downloads / path for path in module.SOURCES}
+    pinned = [fetch.is_pinned(sources[path], pin) for path, pin in module.SOURCES.items()]
+    arrays, manifest = module.prepare(sources)
+    manifest |= {
+        "dataset": name,
+        "kind": module.KIND,
+        "description": module.ORIGIN,
+        "origin": "embedded" if module.EMBEDDED else "original" if all(pinned) else "mirrored",
+        "sources": {path: fetch.sha256(local) for path, local in sources.items()},
+    }
+    save(arrays, manifest, file, manifest_file)
+
+
+def save(arrays: dict[str, np.ndarray], manifest: dict, file: Path, manifest_file: Path) -> None:
+    """Write a data set; the manifest gains the shape of every array and the file's checksum."""
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, file)
+    shapes = {name: [*array.shape] for name, array in arrays.items()}
+    complete = {**manifest, "shapes": shapes, "sha256": fetch.sha256(file)}
+    manifest_file.write_text(json.dumps(complete, indent=2, sort_keys=True) + "\n")
+
+
+def load(file: Path) -> Dataset:
+    """Read a data set; the manifest lies beside it with the ending .json."""
+    with safe_open(file, framework="numpy") as stored:
+        arrays = {name: stored.get_tensor(name) for name in stored.keys()}
+    return Dataset(arrays, json.loads(file.with_suffix(".json").read_text()))
+
+
+def split_images(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Part a training set (N, C, H, W), (N,) into 90 % training and 10 % validation."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
+    held_out = len(images) // 10
+    train, validation = order[:-held_out], order[-held_out:]
+    return {
+        "train.images": images[train],
+        "train.labels": labels[train],
+        "validation.images": images[validation],
+        "validation.labels": labels[validation],
+    }
+
+
+def encode(tokenizer, lines: list[str]) -> np.ndarray:
+    """Return the tokens of all lines in a row, (N,) uint16; ids are shifted by 1, 0 is padding."""
+    encoded = tokenizer.encode_batch_fast(lines, add_special_tokens=False)
+    tokens = np.concatenate([np.asarray(line.ids, dtype=np.int64) for line in encoded]) + 1
+    if tokens.max() > np.iinfo(np.uint16).max:
+        raise ValueError(f"token {tokens.max()} does not fit the prepared form (16 bits)")
+    return tokens.astype(np.uint16)
+
+
+def tokenise(tokenizer, splits: dict[str, list[str]]) -> tuple[dict[str, np.ndarray], dict]:
+    """Return the arrays of a text data set, and the part of its manifest that follows from them.
+
+    `splits` holds the lines of each split. bytes: UTF-8 bytes of the lines as they came, with
+    their line ends, the denominator of bits per byte.
+    """
+    arrays = {f"{name}.tokens": encode(tokenizer, lines) for name, lines in splits.items()}
+    size = {name: sum(len(line.encode()) for line in lines) for name, lines in splits.items()}
+    return arrays, {"vocabulary": tokenizer.get_vocab_size() + 1, "bytes": size}

@@ -1,0 +1,242 @@
+"""From the YAML a user edits to the plain settings of every run.
+
+The Snakefile imports this module on machines that have Snakemake alone, so it uses nothing else:
+no torch, no numpy.
+"""
+
+import difflib
+import re
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from trainstudy import data
+
+KIND_OF_FAMILY = {"lstm": "text", "vit": "images", "cnn": "images"}
+NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be run; the message names file, key and cure."""
+
+
+def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
+    """Return the merged settings of every selected experiment, by name.
+
+    `config` is the configuration as Snakemake merged it, `files` the YAML files it came from (used
+    to say where a mistake stands), `schemas` the folder of config.yaml and experiment.yaml.
+    Raises ConfigError with every problem found.
+    """
+    places = _Places(files)
+    problems = list(places.duplicates)
+    problems += _violations(config, schemas / "config.yaml", lambda path: places.find([path]))
+    if not problems:
+        runs = {name: _merge(config, name, places, problems) for name in config["experiments"]}
+        schema = schemas / "experiment.yaml"
+        for name in runs if not problems else ():
+            lineage = _lineage(config, name)
+
+            def find(path: tuple, lineage: list[tuple[str, str]] = lineage) -> str:
+                return places.find([(*owner, *path) for owner in lineage])
+
+            found = _violations(runs[name], schema, find)
+            problems += found or [
+                f"{find(path)}: {message}" for path, message in _impossible(runs[name])
+            ]
+    if not problems:
+        problems += _unknown_selection(config, runs, places)
+    if problems:
+        raise ConfigError(_screen(problems))
+    chosen = set(config["select"])
+    return {n: run for n, run in sorted(runs.items()) if n in chosen or run["group"] in chosen}
+
+
+def training_settings(run: dict) -> dict:
+    """Return what decides the outcome of a run: everything but the group it is listed under."""
+    return {key: value for key, value in run.items() if key != "group"}
+
+
+def _lineage(config: dict, name: str) -> list[tuple[str, str]]:
+    """Return where the settings of an experiment may stand, the strongest first."""
+    owners, base = [("experiments", name)], config["experiments"][name].get("base")
+    while base is not None and ("bases", base) not in owners:
+        owners.append(("bases", base))
+        base = config["bases"].get(base, {}).get("base")
+    return owners
+
+
+def _merge(config: dict, name: str, places: "_Places", problems: list[str]) -> dict:
+    """Lay an experiment over its chain of bases; keys come out sorted, as change tracking needs."""
+    merged: dict = {}
+    for section, owner in reversed(_lineage(config, name)):
+        if owner not in config[section]:
+            known = _known(owner, config[section])
+            problems.append(f"{places.find([('experiments', name)])}: no base '{owner}'. {known}")
+            return {}
+        layer = {key: value for key, value in config[section][owner].items() if key != "base"}
+        merged = _overlay(merged, layer)
+    tail = config["bases"][_lineage(config, name)[-1][1]]
+    if "base" in tail:
+        where = places.find([("bases", _lineage(config, name)[-1][1])])
+        problems.append(f"{where}: its chain of bases ends in a circle at '{tail['base']}'.")
+    return merged
+
+
+def _overlay(lower: dict, upper: dict) -> dict:
+    keys = sorted({*lower, *upper}, key=str)
+    return {key: _overlay_value(key, lower, upper) for key in keys}
+
+
+def _overlay_value(key: str, lower: dict, upper: dict) -> object:
+    value = upper.get(key, lower.get(key))
+    if isinstance(value, dict):
+        below = lower.get(key)
+        return _overlay(below if isinstance(below, dict) else {}, value)
+    return value
+
+
+def _violations(instance: object, schema_file: Path, find) -> list[str]:
+    schema = yaml.safe_load(schema_file.read_text())
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(instance)
+    ordered = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
+    return list(dict.fromkeys(line for error in ordered for line in _explain(error, find)))
+
+
+def _explain(error: jsonschema.ValidationError, find) -> list[str]:
+    """Turn one schema error into sentences with place and cure."""
+    path, value = tuple(error.absolute_path), error.instance
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = [key for key in value if key not in known]
+        return [f"{find((*path, key))}: unknown key. {_known(str(key), known)}" for key in unknown]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in value]
+        return [f"{find(path)}: the key '{key}' is missing." for key in missing]
+    if error.schema is False:
+        return [f"{find(path)}: this key has no meaning for this family of models; remove it."]
+    if error.validator == "enum":
+        known = _known(str(value), error.validator_value)
+        return [f"{find(path)}: {value!r} is not possible. {known}"]
+    if error.validator == "type" and isinstance(value, str) and NUMBER_IN_TEXT.fullmatch(value):
+        mantissa, exponent = re.split("[eE]", value)
+        cure = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}"
+        return [
+            f"{find(path)}: {value} is text, not a number: YAML wants a dot and a signed "
+            f"exponent. Write {cure}."
+        ]
+    if error.validator == "pattern":
+        return [
+            f"{find(path)}: {value!r} is no good name. Use lower-case letters and digits, joined "
+            "by single hyphens, such as my-vit-2."
+        ]
+    return [f"{find(path)}: {error.message}."]
+
+
+def _impossible(run: dict) -> list[tuple[tuple, str]]:
+    """Return the (path, message) of settings that are each fine but do not fit together."""
+    name, family, model = run["dataset"], run["family"], run["model"]
+    if name not in data.names():
+        return [(("dataset",), f"no data set '{name}'. {_known(name, data.names())}")]
+    dataset, found = data.find(name), []
+    if dataset.KIND != KIND_OF_FAMILY[family]:
+        found.append((("dataset",), f"{family} models learn from {KIND_OF_FAMILY[family]}, "
+                      f"but {name} holds {dataset.KIND}. Choose another data set or family."))
+    elif family == "vit" and dataset.SHAPE[-1] % model["patch"]:
+        found.append((("model", "patch"), f"images of {dataset.SHAPE[-1]} pixels cannot be cut "
+                      f"into patches of {model['patch']}. Choose a divisor."))
+    if family == "vit" and model["dim"] % model["heads"]:
+        found.append((("model", "heads"), f"a width (dim) of {model['dim']} cannot be shared "
+                      f"equally by {model['heads']} heads. Choose a divisor."))
+    if model.get("embedding") == "gpt1":
+        if getattr(dataset, "TOKENIZER", None) != "gpt1":
+            found.append((("model", "embedding"), f"gpt1 belongs to GPT-1's vocabulary, and {name} "
+                          "has its own. Choose learned."))
+        if model["embedding_size"] != 768:
+            found.append((("model", "embedding_size"), "GPT-1's embeddings have size 768."))
+    for key in ("crop_scale", "crop_ratio"):
+        low, high = run.get("augmentation", {}).get(key, (0, 0))
+        if low > high:
+            found.append((("augmentation", key), f"the range [{low}, {high}] is empty; turn it."))
+    if run["schedule"]["warmup_epochs"] > run["epochs"]:
+        found.append((("schedule", "warmup_epochs"), "the warm-up is longer than the training of "
+                      f"{run['epochs']} epochs."))
+    return found
+
+
+def _unknown_selection(config: dict, runs: dict[str, dict], places: "_Places") -> list[str]:
+    known = {*runs, *(run["group"] for run in runs.values())}
+    where = places.find([("select",)])
+    return [
+        f"{where}: no experiment or group '{name}'. {_known(name, known)}"
+        for name in config["select"]
+        if name not in known
+    ]
+
+
+def _known(name: str, options) -> str:
+    """Return the cure for a name that is not among the options."""
+    options = sorted(map(str, options))
+    near = difflib.get_close_matches(name, options, n=1)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    listed = ", ".join(options[:12]) + (", …" if len(options) > 12 else "")
+    return f"Possible: {listed or 'none'}."
+
+
+def _screen(problems: list[str]) -> str:
+    """Return a message that fits one screen."""
+    shown, rest = problems[:10], len(problems) - 10
+    lines = [f"The configuration cannot be run ({len(problems)} to mend):"]
+    lines += [f"  * {problem}" for problem in shown]
+    return "\n".join(lines + ([f"  … and {rest} more."] if rest > 0 else []))
+
+
+class _Places:
+    """Knows in which file and line each key of the configuration stands."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.lines: dict[tuple, str] = {}
+        self.duplicates: list[str] = []
+        for file in files:
+            self._walk(yaml.compose(Path(file).read_text(encoding="utf-8")), (), Path(file))
+
+    def _walk(self, node: yaml.Node | None, path: tuple, file: Path) -> None:
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._place(item, (*path, index), file)
+        elif isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in seen:
+                    self.duplicates.append(
+                        f"{file}, line {line}, {_dotted((*path, key.value))}: this key stands a "
+                        f"second time (first on line {seen[key.value]}). Rename or remove one."
+                    )
+                seen[key.value] = line
+                self.lines[(*path, key.value)] = f"{file}, line {line}"
+                self._walk(value, (*path, key.value), file)
+
+    def _place(self, node: yaml.Node, path: tuple, file: Path) -> None:
+        self.lines[path] = f"{file}, line {node.start_mark.line + 1}"
+        self._walk(node, path, file)
+
+    def find(self, paths: list[tuple]) -> str:
+        """Return file, line and key of the first of the paths that stands in a file.
+
+        A path may reach deeper than the file (a missing or a default key): its owner is named then.
+        """
+        paths = [tuple(p if isinstance(p, int) else str(p) for p in path) for path in paths]
+        for path in paths:
+            if path in self.lines:
+                return f"{self.lines[path]}, {_dotted(path)}"
+        for depth in range(1, max(map(len, paths), default=0)):
+            for path in paths:
+                if path[:-depth] in self.lines:
+                    return f"{self.lines[path[:-depth]]}, {_dotted(path)}"
+        return f"command line (--config), {_dotted(paths[0])}" if paths[0] else "the configuration"
+
+
+def _dotted(path: tuple) -> str:
+    return ".".join(map(str, path))

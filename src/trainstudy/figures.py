@@ -1,0 +1,71 @@
+"""The figures of the report: learning curves from metrics.parquet."""
+
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+
+matplotlib.use("Agg")
+
+AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
+SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
+LABELS = {"loss": "loss (nat)", "perplexity": "perplexity", "accuracy": "accuracy"}
+
+
+def build(name: str, metrics: pd.DataFrame, groups: dict[str, str]) -> plt.Figure:
+    """Draw a figure by its name, <family>-curves-<epochs or seconds>.
+
+    `metrics` as in the Parquet file, `groups` {experiment: group}.
+    """
+    family, _, axis = name.split("-")
+    return learning_curves(metrics, groups, family, axis)
+
+
+def learning_curves(metrics: pd.DataFrame, groups: dict[str, str], family: str,
+                    axis: str) -> plt.Figure:
+    """Draw loss and score of a family: a row of panels for each group, a colour for each run."""
+    shown = ["loss", SCORE[family]]
+    rows = metrics[
+        (metrics.family == family)
+        & metrics.metric.isin(shown)
+        & metrics.split.isin(["train", "validation"])
+    ].assign(group=metrics.experiment.map(groups))
+    column, label = AXES[axis]
+    order = list(dict.fromkeys(groups[name] for name in sorted(rows.experiment.unique())))
+    sns.set_theme(context="paper", style="whitegrid", font_scale=1.15)
+    figure, panels = plt.subplots(
+        len(order), 2, figsize=(11, 3.8 * len(order)), squeeze=False, layout="constrained"
+    )
+    for group, pair in zip(order, panels, strict=True):
+        part = rows[rows.group == group]
+        for panel, metric in zip(pair, shown, strict=True):
+            _panel(panel, part[part.metric == metric], column, metric)
+            panel.set(xlabel=label, ylabel=LABELS[metric], title=group)
+        pair[0].get_legend().remove()
+        sns.move_legend(pair[1], "upper left", bbox_to_anchor=(1.02, 1), frameon=False, title=None)
+    return figure
+
+
+def _panel(panel: plt.Axes, rows: pd.DataFrame, column: str, metric: str) -> None:
+    if column == "seconds":  # seeds end an epoch at different times: their mean time places it
+        keys = ["experiment", "split", "epoch"]
+        rows = rows.groupby(keys, as_index=False)[["value", "seconds"]].mean()
+    names = sorted(rows.experiment.unique())
+    sns.lineplot(
+        rows.rename(columns={"experiment": "run"}), x=column, y="value", hue="run", style="split",
+        hue_order=names, style_order=["train", "validation"], markers=True, markersize=5,
+        palette=sns.color_palette("colorblind", len(names)), errorbar=None, ax=panel,
+    )
+    if metric == "perplexity":
+        panel.set_yscale("log")
+
+
+def save(figure: plt.Figure, files: list[Path]) -> None:
+    """Write a figure in the format of each file's ending; equal data give equal files."""
+    with plt.rc_context({"svg.hashsalt": "trainstudy", "svg.fonttype": "none"}):
+        for file in files:
+            metadata = {"Date": None} if file.suffix == ".svg" else {"Software": None}
+            figure.savefig(file, dpi=160, metadata=metadata, bbox_inches="tight")
+    plt.close(figure)

@@ -1,0 +1,33 @@
+"""One log for every job: to its file and to the terminal, errors included."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def job(file: str, name: str) -> Iterator[None]:
+    """Send what is logged inside to `file` and to standard error, where `name` leads each line.
+
+    An exception is written to the file with its traceback and raised again.
+    """
+    to_file = logging.FileHandler(file, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setFormatter(logging.Formatter(f"{name}: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [to_file, to_terminal]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    except Exception as error:
+        to_terminal.setLevel(logging.CRITICAL)  # Snakemake shows the traceback itself
+        root.error("%s failed: %s", Path(file).stem, error, exc_info=True)
+        raise
+    finally:
+        logging.captureWarnings(False)
+        root.handlers.clear()
+        to_file.close()

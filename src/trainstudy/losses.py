@@ -1,0 +1,65 @@
+"""The output layer of a language model and its cross-entropy, without ever holding all logits."""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+ROWS = 1024  # tokens whose logits exist at a time
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Computes the gradient together with the loss, so that logits are needed only once."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, features: Tensor, weight: Tensor, targets: Tensor,
+                smoothing: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        need_features, need_weight = ctx.needs_input_grad[:2]
+        losses = torch.empty(len(features), device=features.device)
+        smooth = losses.new_zeros(())
+        counted = targets > 0
+        table, rows = weight.to(dtype), features.to(dtype)
+        grad_features = torch.empty_like(rows) if need_features else None
+        grad_weight = torch.zeros_like(weight) if need_weight else None
+        # Written over by every chunk: fresh pages for blocks of this size cost as much as the softmax.
+        logits = rows.new_empty(min(ROWS, len(rows)), len(weight))
+        for begin in range(0, len(rows), ROWS):
+            chunk = slice(begin, min(begin + ROWS, len(rows)))
+            target, keep = targets[chunk, None], counted[chunk, None]
+            block = logits[: chunk.stop - begin]  # (R, V)
+            torch.mm(rows[chunk], table.T, out=block)
+            log_p = torch.log_softmax(block, dim=1, dtype=torch.float32)  # (R, V)
+            losses[chunk] = (-log_p.gather(1, target) * keep)[:, 0]
+            if smoothing:
+                smooth -= (log_p.mean(dim=1, keepdim=True) * keep).sum()
+            if grad_features is None:
+                continue
+            grad = log_p.exp_().sub_(smoothing / len(weight))
+            grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
+            block.copy_(grad)
+            torch.mul(block @ table, keep, out=grad_features[chunk])
+            if grad_weight is not None:
+                grad_weight += block.T @ (rows[chunk] * keep)
+        count = counted.sum()
+        ctx.save_for_backward(grad_features, grad_weight, count)
+        ctx.mark_non_differentiable(losses)
+        ctx.dtype = features.dtype
+        return ((1 - smoothing) * losses.sum() + smoothing * smooth) / count, losses
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad_mean: Tensor, _: Tensor):
+        grad_features, grad_weight, count = ctx.saved_tensors
+        scale = grad_mean / count
+        if grad_weight is not None:
+            grad_weight = grad_weight.mul_(scale)
+        return (grad_features * scale).to(ctx.dtype), grad_weight, None, None, None
+
+
+def linear_cross_entropy(features: Tensor, weight: Tensor, targets: Tensor, smoothing: float,
+                         dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the mean cross-entropy of softmax(features weightᵀ), and each token's own.
+
+    features (N, E), weight (V, E), targets (N,) with 0 where nothing is predicted → () and (N,),
+    float32, the second not differentiable. Products are computed in `dtype`, the softmax in
+    float32. `smoothing` is label smoothing and enters the mean only.
+    """
+    return _LinearCrossEntropy.apply(features, weight, targets, smoothing, dtype)

@@ -1,0 +1,42 @@
+"""An LSTM language model whose output layer is tied to its token embedding."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LanguageModel(nn.Module):
+    """Embedding → LSTM → Linear, ReLU → the embedding once more, as output layer without bias.
+
+    A given `table` (V, E) is frozen; without one the embedding is learned.
+    """
+
+    def __init__(self, vocabulary: int, embedding_size: int, hidden: int, layers: int,
+                 dropout: float = 0.0, table: Tensor | None = None) -> None:
+        super().__init__()
+        if table is None:
+            # GPT-1's own initialisation. The default, N(0, 1), makes tied logits enormous.
+            self.table = nn.Parameter(torch.randn(vocabulary, embedding_size) * 0.02)
+        else:
+            self.register_buffer("table", table, persistent=False)
+        self.lstm = nn.LSTM(embedding_size, hidden, layers, batch_first=True,
+                            dropout=dropout if layers > 1 else 0.0)
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(hidden, embedding_size)
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """Return what the output layer sees, (B, T) → (B, T, E); the state starts at zero."""
+        hidden, _ = self.lstm(self.dropout(F.embedding(tokens, self.table)))  # (B, T, H)
+        return F.relu(self.project(self.dropout(hidden)))  # (B, T, E)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits of every next token, (B, T) → (B, T, V)."""
+        return F.linear(self.features(tokens), self.table)
+
+
+def build(settings: dict, manifest: dict, table: Tensor | None) -> LanguageModel:
+    """Return the language model for a prepared text."""
+    return LanguageModel(
+        manifest["vocabulary"], settings["embedding_size"], settings["hidden"],
+        settings["layers"], settings["dropout"], table,
+    )

@@ -1,0 +1,121 @@
+"""The two tables every number is taken from: metric rows and runs, with their Parquet schemas."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_text, _whole, _real, _reals = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.float64())
+
+
+def _required(**columns: pa.DataType) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=False) for name, kind in columns.items()]
+
+
+def _optional(**columns: pa.DataType) -> list[pa.Field]:
+    return [pa.field(name, kind) for name, kind in columns.items()]
+
+
+METRICS = pa.schema(
+    _required(experiment=_text, family=_text, dataset=_text, seed=_whole, epoch=_whole,
+              split=_text, metric=_text, value=_real, seconds=_real)
+)
+
+# Settings keep the path they have in the configuration: model.depth, optimizer.lr.
+SETTINGS = _optional(
+    **{
+        "model.layers": _whole, "model.hidden": _whole, "model.embedding": _text,
+        "model.embedding_size": _whole, "model.depth": _whole, "model.dim": _whole,
+        "model.heads": _whole, "model.mlp": _whole, "model.patch": _whole, "model.norm": _text,
+        "model.name": _text, "model.dropout": _real, "sequence_length": _whole,
+        "augmentation.flip": _real, "augmentation.crop_scale": _reals,
+        "augmentation.crop_ratio": _reals, "epochs": _whole, "batch_size": _whole,
+        "optimizer.name": _text, "optimizer.lr": _real, "optimizer.weight_decay": _real,
+        "optimizer.momentum": _real, "schedule.name": _text, "schedule.warmup_epochs": _real,
+        "schedule.milestones": _reals, "schedule.gamma": _real, "gradient_clipping": _real,
+        "label_smoothing": _real, "precision": _text,
+    }
+)  # fmt: skip
+
+# For text the score is perplexity, for images accuracy; the other columns stay empty.
+SCORES = [
+    f"{split}_{metric}_{epoch}"
+    for split in ("train", "validation", "test")
+    for metric in ("loss", "accuracy", "perplexity")
+    for epoch in ("last", "best")
+]
+
+RUNS = pa.schema(
+    _required(experiment=_text, family=_text, dataset=_text, seed=_whole, status=_text)
+    + _optional(diverged_step=_whole, best_epoch=_whole)
+    + SETTINGS
+    + _required(parameters_trained=_whole, parameters_total=_whole)
+    + _optional(**dict.fromkeys(SCORES, _real))
+    + _required(seconds_total=_real)
+    + _optional(
+        seconds_training=_real,  # per epoch, mean
+        seconds_evaluating=_real,  # per epoch, mean
+        throughput=_real,  # units per second of training, mean
+        throughput_unit=_text,
+        memory_resident=_whole,  # bytes, peak
+        memory_allocated=_whole,
+        memory_reserved=_whole,
+    )
+    + _required(resumes=_whole, started=_text, threads=_whole, device=_text)
+    + _optional(driver=_text, commit=_text)
+    + _required(machine=_text, versions=_text, data_origin=_text, data_description=_text,
+                data_sha256=_text)
+)
+
+
+def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Return nested settings as one level, {"optimizer": {"lr": 1}} → {"optimizer.lr": 1}."""
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def write(rows: list[dict], schema: pa.Schema, file: Path) -> None:
+    """Write rows as Parquet. Raises ValueError for a column that the schema does not have."""
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    if unknown:
+        raise ValueError(f"{file.name}: no column for {', '.join(sorted(unknown))}")
+    table = pa.Table.from_pylist(rows, schema=schema)
+    table.validate(full=True)
+    _check_required(table, file)
+    pq.write_table(table, file)
+
+
+def gather(files: Sequence[Path], schema: pa.Schema, keys: list[str], target: Path) -> None:
+    """Put the files of all runs into one, sorted by `keys`, which no two rows may share.
+
+    Raises ValueError for a file with another schema, or a row that stands twice.
+    """
+    tables = []
+    for file in files:
+        table = pq.read_table(file)
+        if not table.schema.equals(schema):
+            raise ValueError(f"{file} has other columns than this release writes; delete it and "
+                             "run again")
+        _check_required(table, file)
+        tables.append(table)
+    merged = pa.concat_tables(tables).sort_by([(key, "ascending") for key in keys])
+    if merged.select(keys).group_by(keys).aggregate([]).num_rows != merged.num_rows:
+        raise ValueError(f"{target.name}: two rows share {', '.join(keys)}")
+    pq.write_table(merged, target)
+
+
+METRICS_KEYS = ["experiment", "seed", "epoch", "split", "metric"]
+RUNS_KEYS = ["experiment", "seed"]
+
+
+def _check_required(table: pa.Table, file: Path) -> None:
+    for field in table.schema:
+        if not field.nullable and pc.any(table[field.name].is_null()).as_py():
+            raise ValueError(f"{file}: the column {field.name} has empty cells")

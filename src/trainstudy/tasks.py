@@ -1,0 +1,175 @@
+"""What is learned: batches, loss and evaluation of language modelling and of classification.
+
+A task keeps its whole data set on the device. What it draws at random follows from (seed, epoch)
+alone, so that any epoch can be repeated. Scores of a batch are one tensor (2, B), on the device.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from trainstudy import metrics
+from trainstudy.arrays import Dataset
+from trainstudy.augment import augment
+from trainstudy.losses import linear_cross_entropy
+
+EVALUATION_BATCH = 500  # images
+
+
+def stream(seed: int, epoch: int, purpose: str, device: torch.device | str = "cpu") -> Generator:
+    """Return a random stream of its own for one purpose in one epoch of one run."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
+    return Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+class Task:
+    """What the tasks share: settings, device, order of the examples, precision."""
+
+    unit: str  # what throughput counts
+    selects: str  # the validation score that decides which epoch is best
+    sign: int  # +1 where a higher score is better
+
+    def __init__(self, settings: dict, seed: int, device: torch.device) -> None:
+        self.settings, self.seed, self.device = settings, seed, device
+        self.batch_size: int = settings["batch_size"]
+        self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[settings["precision"]]
+
+    def order(self, count: int, epoch: int) -> Tensor:
+        """Return the order (count,) of the training examples in an epoch."""
+        return torch.randperm(count, generator=stream(self.seed, epoch, "order")).to(self.device)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the model computes in the precision of the settings."""
+        bf16 = self.dtype == torch.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
+
+
+class Classification(Task):
+    """Images with one label each. Training drops the last, partial batch."""
+
+    unit, selects, sign = "images", "accuracy", +1
+
+    def __init__(self, data: Dataset, settings: dict, seed: int, device: torch.device) -> None:
+        super().__init__(settings, seed, device)
+        self.data = {name: torch.from_numpy(a).to(device) for name, a in data.arrays.items()}
+        self.mean, self.deviation = (
+            torch.tensor(data.manifest[key], device=device).view(1, -1, 1, 1)
+            for key in ("mean", "deviation")
+        )
+        count = len(self.data["train.labels"])
+        self.steps = count // self.batch_size
+        if not self.steps:
+            raise ValueError(f"batch_size {self.batch_size} is larger than the training set of "
+                             f"{count} images; choose a smaller one")
+        self.units = self.steps * self.batch_size
+
+    def images(self, split: str, rows: Tensor | slice) -> Tensor:
+        """Return images (B, C, H, W) as numbers from 0 to 1."""
+        return self.data[f"{split}.images"][rows].float() / 255
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Subtract the mean and divide by the standard deviation of each channel."""
+        return (images - self.mean) / self.deviation
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield augmented images (B, C, H, W) and labels (B,) of one epoch."""
+        order = self.order(len(self.data["train.labels"]), epoch)[: self.units]
+        generator = stream(self.seed, epoch, "augmentation", self.device)
+        for rows in order.split(self.batch_size):
+            images = augment(self.images("train", rows), self.settings["augmentation"], generator)
+            yield self.normalise(images), self.data["train.labels"][rows].long()
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what to minimise, and each example's loss (nat) and hit (2, B)."""
+        images, labels = batch
+        with self.autocast():
+            logits = model(images)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, labels, reduction="none")
+        smoothing = self.settings["label_smoothing"]
+        objective = (
+            F.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else loss.mean()
+        )
+        return objective, torch.stack([loss.detach(), (logits.argmax(1) == labels).float()])
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Return the scores of a model on a split, without augmentation."""
+        model.eval()
+        scores = []
+        for rows in torch.arange(len(self.data[f"{split}.labels"])).split(EVALUATION_BATCH):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            images = self.normalise(self.images(split, part))
+            scores.append(self.loss(model, (images, self.data[f"{split}.labels"][part].long()))[1])
+        return self.summarise(split, scores)
+
+    def summarise(self, split: str, scores: list[Tensor]) -> dict[str, float]:
+        """Return the scores of an epoch by name; see metrics.classification."""
+        loss, correct = torch.cat(scores, dim=1).cpu().numpy()
+        return metrics.classification(loss, correct, self.batch_size)
+
+
+class LanguageModelling(Task):
+    """Predict every next token of text cut into sequences; the last, partial batch is kept."""
+
+    unit, selects, sign = "tokens", "loss", -1
+
+    def __init__(self, data: Dataset, settings: dict, seed: int, device: torch.device) -> None:
+        super().__init__(settings, seed, device)
+        self.bytes = data.manifest["bytes"]
+        self.data = {
+            split: self.cut(torch.from_numpy(data.arrays[f"{split}.tokens"].astype("int64")))
+            for split in ("train", "validation", "test")
+        }
+        count = len(self.data["train"][0])
+        self.steps = -(-count // self.batch_size)
+        self.units = int((self.data["train"][1] > 0).sum())
+
+    def cut(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Cut tokens (N,) into sources and targets (S, T), the last padded with 0.
+
+        Targets are the sources shifted by one; a 0 among them is not predicted.
+        """
+        length = self.settings["sequence_length"]
+        count = -(-len(tokens) // length)
+        padded = F.pad(tokens, (0, count * length + 1 - len(tokens)))
+        sources, targets = padded[:-1].view(count, length), padded[1:].view(count, length)
+        return sources.to(self.device), targets.to(self.device)
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield sources and targets (B, T) of one epoch."""
+        sources, targets = self.data["train"]
+        for rows in self.order(len(sources), epoch).split(self.batch_size):
+            yield sources[rows], targets[rows]
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what to minimise, and each sequence's summed loss (nat) and tokens (2, B)."""
+        sources, targets = batch
+        with self.autocast():
+            features = model.features(sources).flatten(0, 1)  # (B·T, E)
+        objective, losses = linear_cross_entropy(
+            features, model.table, targets.flatten(), self.settings["label_smoothing"], self.dtype
+        )
+        tokens = (targets > 0).sum(dim=1)
+        return objective, torch.stack([losses.view_as(targets).sum(dim=1), tokens.float()])
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Return the scores of a model on a split."""
+        model.eval()
+        pairs = zip(*(part.split(self.batch_size) for part in self.data[split]), strict=True)
+        return self.summarise(split, [self.loss(model, pair)[1] for pair in pairs])
+
+    def summarise(self, split: str, scores: list[Tensor]) -> dict[str, float]:
+        """Return the scores of an epoch by name; see metrics.language_modelling."""
+        loss, tokens = torch.cat(scores, dim=1).cpu().numpy()
+        length = self.settings["sequence_length"]
+        return metrics.language_modelling(
+            loss, tokens, self.batch_size, length, self.bytes[split]
+        )
+
+
+TASKS = {"images": Classification, "text": LanguageModelling}

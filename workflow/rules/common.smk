@@ -1,0 +1,66 @@
+"""What all rules share: the settings of every run, names of outputs, and the code a run needs."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+SRC = str(Path(workflow.basedir, "src"))
+sys.path.insert(0, SRC)
+
+from trainstudy import config as settings_of, data, gpt1
+
+# PYTHONPATH, because under conda nothing else leads to the package. The allocator keeps large blocks
+# instead of returning them after every step: 1.75 times the tokens per second for the language
+# models on two cores. glibc reads these names before Python starts; elsewhere they do nothing.
+shell.prefix(
+    f"set -euo pipefail; export PYTHONNOUSERSITE=1 PYTHONPATH={shlex.quote(SRC)} "
+    "MALLOC_MMAP_THRESHOLD_=10000000000 MALLOC_TRIM_THRESHOLD_=10000000000 "
+    "MALLOC_TOP_PAD_=268435456; "
+)
+
+try:
+    RUNS = settings_of.resolve(
+        config,
+        files=[Path("config.yaml"), *map(Path, workflow.overwrite_configfiles or [])],
+        schemas=Path(workflow.basedir, "workflow/schemas"),
+    )
+except settings_of.ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{config['study']}"
+CONTENTS = yaml.safe_load(Path(workflow.basedir, "report/contents.yaml").read_text())
+FAMILIES = {run["family"] for run in RUNS.values()}
+ITEMS = {name: item for name, item in CONTENTS["items"].items() if FAMILIES & {*item["families"]}}
+FIGURES = [name for name, item in ITEMS.items() if item["kind"] == "figure"]
+TABLES = [name for name, item in ITEMS.items() if item["kind"] == "table"]
+SOURCES = {
+    path: source
+    for dataset in data.names()
+    for path, source in data.find(dataset).SOURCES.items()
+} | gpt1.EMBEDDING_SOURCES
+
+# A training job takes a whole GPU where the machine has one; profiles/default counts them.
+GPUS = int(Path("/dev/nvidiactl").exists())
+
+# Code that decides a result. Snakemake compares it by checksum: touching a file reruns nothing.
+TRAINING_CODE = collect(
+    "src/trainstudy/{part}.py",
+    part=[
+        "arrays", "augment", "losses", "metrics", "optimizers", "records", "run", "tasks", "trainer",
+    ],
+)
+
+
+def in_report(name):
+    """Return the arguments of Snakemake's report flag for a figure or a table."""
+    shown = {key: ITEMS[name][key] for key in ("category", "labels")}
+    return {"caption": f"../../report/{name}.rst", **shown}
+
+
+wildcard_constraints:
+    experiment="[a-z0-9-]+",
+    dataset="[a-z0-9_]+",
+    seed="[0-9]+",

@@ -1,0 +1,50 @@
+"""Fetch each pinned source, verify it, and bring each data set into its prepared form once."""
+
+
+rule fetch:
+    output:
+        "data/downloads/{path}",
+    log:
+        "data/logs/fetch/{path}.log",
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        runtime=60,
+    params:
+        mirror=config["mirror"],
+        source=lambda wildcards: vars(SOURCES[wildcards.path]),
+    script:
+        "../scripts/fetch.py"
+
+
+rule prepare:
+    input:
+        sources=lambda wildcards: collect(
+            "data/downloads/{path}", path=data.find(wildcards.dataset).SOURCES
+        ),
+        code=collect(
+            "src/trainstudy/{part}.py", part=["arrays", "data/{dataset}"], allow_missing=True
+        ),
+    output:
+        arrays="data/prepared/{dataset}.safetensors",
+        manifest="data/prepared/{dataset}.json",
+    log:
+        "data/logs/prepare/{dataset}.log",
+    conda:
+        "../../envs/data.yaml"
+    script:
+        "../scripts/prepare.py"
+
+
+rule prepare_embedding:
+    input:
+        sources=collect("data/downloads/{path}", path=gpt1.EMBEDDING_SOURCES),
+        code="src/trainstudy/gpt1.py",
+    output:
+        "data/prepared/embedding/gpt1.npy",
+    log:
+        "data/logs/prepare_embedding/gpt1.log",
+    conda:
+        "../../envs/data.yaml"
+    script:
+        "../scripts/prepare_embedding.py"

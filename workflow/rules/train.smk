@@ -1,0 +1,57 @@
+"""One job per experiment and seed."""
+
+
+def embedding_of(wildcards):
+    """Return the pretrained embedding, for the experiments that use one."""
+    embedding = RUNS[wildcards.experiment]["model"].get("embedding", "learned")
+    return [] if embedding == "learned" else f"data/prepared/embedding/{embedding}.npy"
+
+
+def code_of(wildcards):
+    """Return the code that decides this run's result: the shared part, its model, its data set."""
+    run = RUNS[wildcards.experiment]
+    return [
+        *TRAINING_CODE,
+        f"src/trainstudy/models/{run['family']}.py",
+        f"src/trainstudy/data/{run['dataset']}.py",
+    ]
+
+
+rule train:
+    input:
+        prepared=lambda wildcards: f"data/prepared/{RUNS[wildcards.experiment]['dataset']}.safetensors",
+        manifest=lambda wildcards: f"data/prepared/{RUNS[wildcards.experiment]['dataset']}.json",
+        embedding=embedding_of,
+        code=code_of,
+    output:
+        metrics=f"{RESULTS}/runs/{{experiment}}/{{seed}}/metrics.parquet",
+        run=f"{RESULTS}/runs/{{experiment}}/{{seed}}/run.parquet",
+        weights=f"{RESULTS}/runs/{{experiment}}/{{seed}}/weights.safetensors",
+    log:
+        f"{RESULTS}/logs/train/{{experiment}}/{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{experiment}}/{{seed}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=GPUS,
+    params:
+        settings=lambda wildcards: settings_of.training_settings(RUNS[wildcards.experiment]),
+    script:
+        "../scripts/train.py"
+
+
+rule aggregate:
+    input:
+        metrics=collect(rules.train.output.metrics, experiment=RUNS, seed=config["seeds"]),
+        runs=collect(rules.train.output.run, experiment=RUNS, seed=config["seeds"]),
+    output:
+        metrics=f"{RESULTS}/metrics.parquet",
+        runs=f"{RESULTS}/runs.parquet",
+    log:
+        f"{RESULTS}/logs/aggregate.log",
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/aggregate.py"

@@ -1,0 +1,14 @@
+"""Write every table as CSV and as an HTML page."""
+
+from pathlib import Path
+
+from trainstudy import logs, tables
+
+with logs.job(snakemake.log[0], "make_tables"):
+    frames = tables.read(snakemake.input.runs, snakemake.input.metrics, snakemake.input.published)
+    titles = snakemake.params.titles
+    for csv, page in zip(snakemake.output.csv, snakemake.output.html, strict=True):
+        name = Path(csv).stem
+        table = tables.build(name, *frames)
+        table.to_csv(csv, index=False)
+        Path(page).write_text(tables.to_page(table, titles[name]), encoding="utf-8")

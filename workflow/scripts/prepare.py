@@ -1,0 +1,13 @@
+"""Bring one data set into its prepared form."""
+
+from pathlib import Path
+
+from trainstudy import arrays, logs
+
+with logs.job(snakemake.log[0], f"prepare {snakemake.wildcards.dataset}"):
+    arrays.prepare(
+        snakemake.wildcards.dataset,
+        Path("data/downloads"),
+        Path(snakemake.output.arrays),
+        Path(snakemake.output.manifest),
+    )

@@ -1,0 +1,11 @@
+"""Take GPT-1's token embeddings out of its published weights."""
+
+from pathlib import Path
+
+import numpy as np
+
+from trainstudy import gpt1, logs
+
+with logs.job(snakemake.log[0], "prepare_embedding"):
+    table = gpt1.embeddings([Path(shard) for shard in snakemake.input.sources])
+    np.save(snakemake.output[0], table, allow_pickle=False)
