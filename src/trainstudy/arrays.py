@@ -59,7 +59,7 @@ def save(arrays: dict[str, np.ndarray], manifest: dict, file: Path, manifest_fil
 def load(file: Path) -> Dataset:
     """Read a data set; the manifest lies beside it with the ending .json."""
     with safe_open(file, framework="numpy") as stored:
-        arrays = {name: stored.get_tensor(name) for name in stored.keys()}
+        arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, no dict
     return Dataset(arrays, json.loads(file.with_suffix(".json").read_text()))
 
 

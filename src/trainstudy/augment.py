@@ -14,8 +14,13 @@ from torch import Generator, Tensor
 ATTEMPTS = 10  # crops tried before the whole image is taken, as in torchvision
 
 
-def sample_crops(count: int, size: int, scale: tuple[float, float], ratio: tuple[float, float],
-                 generator: Generator) -> Tensor:
+def sample_crops(
+    count: int,
+    size: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    generator: Generator,
+) -> Tensor:
     """Draw `count` crops of a square image of `size` pixels: (count, 4) top, left, height, width.
 
     A crop covers a uniform share of the area and has a log-uniform ratio of width to height; its

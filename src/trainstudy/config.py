@@ -135,32 +135,45 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
 
 def _impossible(run: dict) -> list[tuple[tuple, str]]:
     """Return the (path, message) of settings that are each fine but do not fit together."""
-    name, family, model = run["dataset"], run["family"], run["model"]
+    name, kind = run["dataset"], KIND_OF_FAMILY[run["family"]]
     if name not in data.names():
         return [(("dataset",), f"no data set '{name}'. {_known(name, data.names())}")]
-    dataset, found = data.find(name), []
-    if dataset.KIND != KIND_OF_FAMILY[family]:
-        found.append((("dataset",), f"{family} models learn from {KIND_OF_FAMILY[family]}, "
-                      f"but {name} holds {dataset.KIND}. Choose another data set or family."))
-    elif family == "vit" and dataset.SHAPE[-1] % model["patch"]:
-        found.append((("model", "patch"), f"images of {dataset.SHAPE[-1]} pixels cannot be cut "
-                      f"into patches of {model['patch']}. Choose a divisor."))
-    if family == "vit" and model["dim"] % model["heads"]:
-        found.append((("model", "heads"), f"a width (dim) of {model['dim']} cannot be shared "
-                      f"equally by {model['heads']} heads. Choose a divisor."))
-    if model.get("embedding") == "gpt1":
-        if getattr(dataset, "TOKENIZER", None) != "gpt1":
-            found.append((("model", "embedding"), f"gpt1 belongs to GPT-1's vocabulary, and {name} "
-                          "has its own. Choose learned."))
-        if model["embedding_size"] != 768:
-            found.append((("model", "embedding_size"), "GPT-1's embeddings have size 768."))
+    found: list[tuple[tuple, str]] = []
+    if data.find(name).KIND != kind:
+        message = f"{run['family']} models learn from {kind}, {name} holds {data.find(name).KIND}."
+        found.append((("dataset",), f"{message} Choose another data set or family."))
+    elif run["family"] == "vit":
+        found += _impossible_vit(run["model"], data.find(name).SHAPE[-1])
+    elif run["family"] == "lstm" and run["model"]["embedding"] == "gpt1":
+        found += _impossible_embedding(run["model"], name)
     for key in ("crop_scale", "crop_ratio"):
         low, high = run.get("augmentation", {}).get(key, (0, 0))
         if low > high:
             found.append((("augmentation", key), f"the range [{low}, {high}] is empty; turn it."))
     if run["schedule"]["warmup_epochs"] > run["epochs"]:
-        found.append((("schedule", "warmup_epochs"), "the warm-up is longer than the training of "
-                      f"{run['epochs']} epochs."))
+        message = f"the warm-up is longer than the training of {run['epochs']} epochs; shorten it."
+        found.append((("schedule", "warmup_epochs"), message))
+    return found
+
+
+def _impossible_vit(model: dict, size: int) -> list[tuple[tuple, str]]:
+    found: list[tuple[tuple, str]] = []
+    if size % model["patch"]:
+        message = f"images of {size} pixels cannot be cut into patches of {model['patch']}."
+        found.append((("model", "patch"), f"{message} Choose a divisor."))
+    if model["dim"] % model["heads"]:
+        message = f"{model['heads']} heads cannot share a width (dim) of {model['dim']} equally."
+        found.append((("model", "heads"), f"{message} Choose a divisor."))
+    return found
+
+
+def _impossible_embedding(model: dict, dataset: str) -> list[tuple[tuple, str]]:
+    found: list[tuple[tuple, str]] = []
+    if data.find(dataset).TOKENIZER != "gpt1":
+        message = f"gpt1 belongs to GPT-1's vocabulary, and {dataset} has its own."
+        found.append((("model", "embedding"), f"{message} Choose learned."))
+    if model["embedding_size"] != 768:
+        found.append((("model", "embedding_size"), "GPT-1's embeddings have size 768; write that."))
     return found
 
 

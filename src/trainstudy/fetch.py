@@ -20,7 +20,7 @@ class FetchError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """One pinned file: where it is, and how it is recognised (`sha256`, or git's blob id `blob`)."""
+    """One pinned file: where it is, and how it is recognised: `sha256`, or git's blob id `blob`."""
 
     url: str
     size: int | None = None  # bytes

@@ -23,8 +23,9 @@ def build(name: str, metrics: pd.DataFrame, groups: dict[str, str]) -> plt.Figur
     return learning_curves(metrics, groups, family, axis)
 
 
-def learning_curves(metrics: pd.DataFrame, groups: dict[str, str], family: str,
-                    axis: str) -> plt.Figure:
+def learning_curves(
+    metrics: pd.DataFrame, groups: dict[str, str], family: str, axis: str
+) -> plt.Figure:
     """Draw loss and score of a family: a row of panels for each group, a colour for each run."""
     shown = ["loss", SCORE[family]]
     rows = metrics[
@@ -54,9 +55,18 @@ def _panel(panel: plt.Axes, rows: pd.DataFrame, column: str, metric: str) -> Non
         rows = rows.groupby(keys, as_index=False)[["value", "seconds"]].mean()
     names = sorted(rows.experiment.unique())
     sns.lineplot(
-        rows.rename(columns={"experiment": "run"}), x=column, y="value", hue="run", style="split",
-        hue_order=names, style_order=["train", "validation"], markers=True, markersize=5,
-        palette=sns.color_palette("colorblind", len(names)), errorbar=None, ax=panel,
+        rows.rename(columns={"experiment": "run"}),
+        x=column,
+        y="value",
+        hue="run",
+        style="split",
+        hue_order=names,
+        style_order=["train", "validation"],
+        markers=True,
+        markersize=5,
+        palette=sns.color_palette("colorblind", len(names)),
+        errorbar=None,
+        ax=panel,
     )
     if metric == "perplexity":
         panel.set_yscale("log")

@@ -53,8 +53,9 @@ def tokenizer(vocabulary: Path, merges: Path):
     return built
 
 
-def embeddings(shards: list[Path], vocabulary: int = VOCABULARY, size: int = SIZE,
-               positions: int = POSITIONS):
+def embeddings(
+    shards: list[Path], vocabulary: int = VOCABULARY, size: int = SIZE, positions: int = POSITIONS
+):
     """Return the token embeddings (vocabulary + 1, size) float32 with a zero row for padding.
 
     The shards are read through a memory map, and only where the embeddings lie: behind the
@@ -68,13 +69,17 @@ def embeddings(shards: list[Path], vocabulary: int = VOCABULARY, size: int = SIZ
     for shard in shards:
         stored = np.load(shard, mmap_mode="r", allow_pickle=False)
         if stored.ndim != 1 or stored.dtype != np.float32:
-            raise ValueError(f"{shard} should hold a flat list of float32, "
-                             f"but has shape {stored.shape} and type {stored.dtype}")
+            raise ValueError(
+                f"{shard} should hold a flat list of float32, "
+                f"but has shape {stored.shape} and type {stored.dtype}"
+            )
         low, high = max(begin, offset), min(begin + flat.size, offset + stored.size)
         if low < high:
             flat[low - begin : high - begin] = stored[low - offset : high - offset]
         offset += stored.size
     if offset < begin + flat.size:
-        raise ValueError(f"the shards hold {offset:,} numbers, the embeddings end at "
-                         f"{begin + flat.size:,}; is one missing?")
+        raise ValueError(
+            f"the shards hold {offset:,} numbers, the embeddings end at "
+            f"{begin + flat.size:,}; is one missing?"
+        )
     return table

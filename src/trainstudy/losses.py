@@ -1,8 +1,9 @@
 """The output layer of a language model and its cross-entropy, without ever holding all logits."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 ROWS = 1024  # tokens whose logits exist at a time
 
@@ -11,8 +12,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Computes the gradient together with the loss, so that logits are needed only once."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, features: Tensor, weight: Tensor, targets: Tensor,
-                smoothing: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        smoothing: float,
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
         need_features, need_weight = ctx.needs_input_grad[:2]
         losses = torch.empty(len(features), device=features.device)
         smooth = losses.new_zeros(())
@@ -20,7 +27,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         table, rows = weight.to(dtype), features.to(dtype)
         grad_features = torch.empty_like(rows) if need_features else None
         grad_weight = torch.zeros_like(weight) if need_weight else None
-        # Written over by every chunk: fresh pages for blocks of this size cost as much as the softmax.
+        # Every chunk writes over it: fresh pages for such a block cost as much as its softmax.
         logits = rows.new_empty(min(ROWS, len(rows)), len(weight))
         for begin in range(0, len(rows), ROWS):
             chunk = slice(begin, min(begin + ROWS, len(rows)))
@@ -46,7 +53,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return ((1 - smoothing) * losses.sum() + smoothing * smooth) / count, losses
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad_mean: Tensor, _: Tensor):
+    def backward(ctx: Any, grad_mean: Tensor, _: Tensor):
         grad_features, grad_weight, count = ctx.saved_tensors
         scale = grad_mean / count
         if grad_weight is not None:
@@ -54,8 +61,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (grad_features * scale).to(ctx.dtype), grad_weight, None, None, None
 
 
-def linear_cross_entropy(features: Tensor, weight: Tensor, targets: Tensor, smoothing: float,
-                         dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def linear_cross_entropy(
+    features: Tensor, weight: Tensor, targets: Tensor, smoothing: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Return the mean cross-entropy of softmax(features weightᵀ), and each token's own.
 
     features (N, E), weight (V, E), targets (N,) with 0 where nothing is predicted → () and (N,),

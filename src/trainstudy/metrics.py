@@ -25,8 +25,9 @@ def classification(loss: np.ndarray, correct: np.ndarray, batch_size: int) -> di
     }
 
 
-def language_modelling(loss: np.ndarray, tokens: np.ndarray, batch_size: int, sequence_length: int,
-                       size: int) -> dict[str, float]:
+def language_modelling(
+    loss: np.ndarray, tokens: np.ndarray, batch_size: int, sequence_length: int, size: int
+) -> dict[str, float]:
     """Return loss (nat per token), perplexity and bits per byte.
 
     `loss` and `tokens` (N,) hold the summed loss and the number of predicted tokens of every

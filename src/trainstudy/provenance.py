@@ -13,8 +13,9 @@ def machine() -> dict[str, str]:
     """Return processor, cores and operating system of this machine."""
     return {
         "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
-                     else os.cpu_count()),
+        "cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "system": platform.platform(),
     }
 
@@ -36,6 +37,11 @@ def commit() -> str | None:
     if revision is None:
         return None
     return revision + ("+" if _output("git", "status", "--porcelain", "-uno") else "")
+
+
+def has_gpu() -> bool:
+    """Say whether this machine has an NVIDIA GPU with its driver, without loading torch."""
+    return Path("/dev/nvidiactl").exists()
 
 
 def driver() -> str | None:

@@ -19,8 +19,17 @@ def _optional(**columns: pa.DataType) -> list[pa.Field]:
 
 
 METRICS = pa.schema(
-    _required(experiment=_text, family=_text, dataset=_text, seed=_whole, epoch=_whole,
-              split=_text, metric=_text, value=_real, seconds=_real)
+    _required(
+        experiment=_text,
+        family=_text,
+        dataset=_text,
+        seed=_whole,
+        epoch=_whole,
+        split=_text,
+        metric=_text,
+        value=_real,
+        seconds=_real,
+    )
 )
 
 # Settings keep the path they have in the configuration: model.depth, optimizer.lr.
@@ -65,8 +74,9 @@ RUNS = pa.schema(
     )
     + _required(resumes=_whole, started=_text, threads=_whole, device=_text)
     + _optional(driver=_text, commit=_text)
-    + _required(machine=_text, versions=_text, data_origin=_text, data_description=_text,
-                data_sha256=_text)
+    + _required(
+        machine=_text, versions=_text, data_origin=_text, data_description=_text, data_sha256=_text
+    )
 )
 
 
@@ -101,8 +111,9 @@ def gather(files: Sequence[Path], schema: pa.Schema, keys: list[str], target: Pa
     for file in files:
         table = pq.read_table(file)
         if not table.schema.equals(schema):
-            raise ValueError(f"{file} has other columns than this release writes; delete it and "
-                             "run again")
+            raise ValueError(
+                f"{file} has other columns than this release writes; delete it and run again"
+            )
         _check_required(table, file)
         tables.append(table)
     merged = pa.concat_tables(tables).sort_by([(key, "ascending") for key in keys])

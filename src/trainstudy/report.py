@@ -20,8 +20,14 @@ ORIGINS = {
 }
 
 
-def render(template: Path, study: str, contents: dict, captions: Path, figures: Path,
-           frames: tuple[pd.DataFrame, ...]) -> str:
+def render(
+    template: Path,
+    study: str,
+    contents: dict,
+    captions: Path,
+    figures: Path,
+    frames: tuple[pd.DataFrame, ...],
+) -> str:
     """Return the page.
 
     `contents` are the items shown, `captions` the folder of their .rst texts, `figures` that of the
@@ -67,7 +73,8 @@ def banners(runs: pd.DataFrame) -> list[str]:
     if len(own):
         texts.append(
             "wikitext2: trained with a learned embedding where the reports used GPT-1's, frozen: "
-            + ", ".join(sorted(own.experiment.unique())) + "."
+            + ", ".join(sorted(own.experiment.unique()))
+            + "."
         )
     return texts
 

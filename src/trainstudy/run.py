@@ -16,8 +16,17 @@ from trainstudy.tasks import TASKS, stream
 log = logging.getLogger(__name__)
 
 
-def train(name: str, settings: dict, seed: int, prepared: Path, table: Path | None, threads: int,
-          metrics_file: Path, run_file: Path, weights_file: Path) -> None:
+def train(
+    name: str,
+    settings: dict,
+    seed: int,
+    prepared: Path,
+    table: Path | None,
+    threads: int,
+    metrics_file: Path,
+    run_file: Path,
+    weights_file: Path,
+) -> None:
     """Train one experiment with one seed and write its three files.
 
     `table` is the prepared GPT-1 embedding where the settings ask for it. The weights are those of
@@ -29,13 +38,24 @@ def train(name: str, settings: dict, seed: int, prepared: Path, table: Path | No
     model = _model(settings, seed, dataset, table).to(device)
     task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
     trained, total = models.parameter_counts(model)
-    log.info("%s, seed %d: %s parameters on %s, %s, data: %s (%s)", name, seed, f"{trained:,}",
-             _device_name(device), settings["precision"], settings["dataset"],
-             dataset.manifest["origin"])
+    log.info(
+        "%s, seed %d: %s parameters on %s, %s, data: %s (%s)",
+        name,
+        seed,
+        f"{trained:,}",
+        _device_name(device),
+        settings["precision"],
+        settings["dataset"],
+        dataset.manifest["origin"],
+    )
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     outcome = trainer.fit(task, model, settings)
-    head = {"experiment": name, "family": settings["family"], "dataset": settings["dataset"],
-            "seed": seed}
+    head = {
+        "experiment": name,
+        "family": settings["family"],
+        "dataset": settings["dataset"],
+        "seed": seed,
+    }
     facts = head | _settings_columns(settings) | _scores(outcome) | _pace(outcome, task) | {
         "status": "finished" if outcome.diverged_step is None else "diverged",
         "diverged_step": outcome.diverged_step,
@@ -84,9 +104,13 @@ def _scores(outcome: trainer.Outcome) -> dict[str, float]:
 
 def _pace(outcome: trainer.Outcome, task) -> dict[str, object]:
     """Return seconds and throughput; empty where no epoch was completed."""
+
     def mean(split: str) -> float | None:
-        rows = [row["value"] for row in outcome.rows
-                if row["metric"] == "seconds" and row["split"] == split]
+        rows = [
+            row["value"]
+            for row in outcome.rows
+            if row["metric"] == "seconds" and row["split"] == split
+        ]
         return sum(rows) / len(rows) if rows else None
 
     training = mean("train")

@@ -145,8 +145,13 @@ def _last(metrics: pd.DataFrame, runs: pd.DataFrame, split: str, metric: str) ->
     return rows.groupby(["experiment", "seed"]).value.last().groupby("experiment").mean()
 
 
-def _beside_reports(table: pd.DataFrame, runs: pd.DataFrame, metrics: pd.DataFrame,
-                    published: pd.DataFrame, metric: str) -> None:
+def _beside_reports(
+    table: pd.DataFrame,
+    runs: pd.DataFrame,
+    metrics: pd.DataFrame,
+    published: pd.DataFrame,
+    metric: str,
+) -> None:
     for split in ("train", "validation"):
         own = _last(metrics, runs, split, f"{metric}_published")
         table[f"{split} {metric}, published estimator"] = own
@@ -154,8 +159,14 @@ def _beside_reports(table: pd.DataFrame, runs: pd.DataFrame, metrics: pd.DataFra
             _add_report(table, runs, published, report, metric, split)
 
 
-def _add_report(table: pd.DataFrame, runs: pd.DataFrame, published: pd.DataFrame, report: str,
-                metric: str, split: str) -> None:
+def _add_report(
+    table: pd.DataFrame,
+    runs: pd.DataFrame,
+    published: pd.DataFrame,
+    report: str,
+    metric: str,
+    split: str,
+) -> None:
     """Add what a report published, to the experiments that were run on the data it used."""
     rows = published[(published.report == report) & (published.metric == metric)]
     rows = rows[rows.split == split]

@@ -5,11 +5,13 @@ alone, so that any epoch can be repeated. Scores of a batch are one tensor (2, B
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from trainstudy import metrics
 from trainstudy.arrays import Dataset
@@ -25,14 +27,17 @@ def stream(seed: int, epoch: int, purpose: str, device: torch.device | str = "cp
     return Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-class Task:
-    """What the tasks share: settings, device, order of the examples, precision."""
+class Task(ABC):
+    """What the tasks share, and what the training loop asks of one."""
 
     unit: str  # what throughput counts
+    units: int  # how many of them an epoch of training has
+    steps: int  # of an epoch
     selects: str  # the validation score that decides which epoch is best
     sign: int  # +1 where a higher score is better
 
-    def __init__(self, settings: dict, seed: int, device: torch.device) -> None:
+    def __init__(self, data: Dataset, settings: dict, seed: int, device: torch.device) -> None:
+        self.manifest = data.manifest
         self.settings, self.seed, self.device = settings, seed, device
         self.batch_size: int = settings["batch_size"]
         self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[settings["precision"]]
@@ -46,6 +51,22 @@ class Task:
         bf16 = self.dtype == torch.bfloat16
         return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
+    @abstractmethod
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the inputs and targets of one epoch of training."""
+
+    @abstractmethod
+    def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what to minimise (), and the scores of the batch (2, B), without gradient."""
+
+    @abstractmethod
+    def evaluate(self, model: Any, split: str) -> dict[str, float]:
+        """Return the scores of a model on a split; draws nothing at random."""
+
+    @abstractmethod
+    def summarise(self, split: str, scores: list[Tensor]) -> dict[str, float]:
+        """Return the scores of an epoch by name, from those of its batches."""
+
 
 class Classification(Task):
     """Images with one label each. Training drops the last, partial batch."""
@@ -53,17 +74,19 @@ class Classification(Task):
     unit, selects, sign = "images", "accuracy", +1
 
     def __init__(self, data: Dataset, settings: dict, seed: int, device: torch.device) -> None:
-        super().__init__(settings, seed, device)
+        super().__init__(data, settings, seed, device)
         self.data = {name: torch.from_numpy(a).to(device) for name, a in data.arrays.items()}
         self.mean, self.deviation = (
-            torch.tensor(data.manifest[key], device=device).view(1, -1, 1, 1)
+            torch.tensor(self.manifest[key], device=device).view(1, -1, 1, 1)
             for key in ("mean", "deviation")
         )
         count = len(self.data["train.labels"])
         self.steps = count // self.batch_size
         if not self.steps:
-            raise ValueError(f"batch_size {self.batch_size} is larger than the training set of "
-                             f"{count} images; choose a smaller one")
+            raise ValueError(
+                f"batch_size {self.batch_size} is larger than the training set of "
+                f"{count} images; choose a smaller one"
+            )
         self.units = self.steps * self.batch_size
 
     def images(self, split: str, rows: Tensor | slice) -> Tensor:
@@ -82,7 +105,7 @@ class Classification(Task):
             images = augment(self.images("train", rows), self.settings["augmentation"], generator)
             yield self.normalise(images), self.data["train.labels"][rows].long()
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return what to minimise, and each example's loss (nat) and hit (2, B)."""
         images, labels = batch
         with self.autocast():
@@ -96,7 +119,7 @@ class Classification(Task):
         return objective, torch.stack([loss.detach(), (logits.argmax(1) == labels).float()])
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+    def evaluate(self, model: Any, split: str) -> dict[str, float]:
         """Return the scores of a model on a split, without augmentation."""
         model.eval()
         scores = []
@@ -118,8 +141,7 @@ class LanguageModelling(Task):
     unit, selects, sign = "tokens", "loss", -1
 
     def __init__(self, data: Dataset, settings: dict, seed: int, device: torch.device) -> None:
-        super().__init__(settings, seed, device)
-        self.bytes = data.manifest["bytes"]
+        super().__init__(data, settings, seed, device)
         self.data = {
             split: self.cut(torch.from_numpy(data.arrays[f"{split}.tokens"].astype("int64")))
             for split in ("train", "validation", "test")
@@ -145,7 +167,7 @@ class LanguageModelling(Task):
         for rows in self.order(len(sources), epoch).split(self.batch_size):
             yield sources[rows], targets[rows]
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return what to minimise, and each sequence's summed loss (nat) and tokens (2, B)."""
         sources, targets = batch
         with self.autocast():
@@ -157,7 +179,7 @@ class LanguageModelling(Task):
         return objective, torch.stack([losses.view_as(targets).sum(dim=1), tokens.float()])
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+    def evaluate(self, model: Any, split: str) -> dict[str, float]:
         """Return the scores of a model on a split."""
         model.eval()
         pairs = zip(*(part.split(self.batch_size) for part in self.data[split]), strict=True)
@@ -168,8 +190,8 @@ class LanguageModelling(Task):
         loss, tokens = torch.cat(scores, dim=1).cpu().numpy()
         length = self.settings["sequence_length"]
         return metrics.language_modelling(
-            loss, tokens, self.batch_size, length, self.bytes[split]
+            loss, tokens, self.batch_size, length, self.manifest["bytes"][split]
         )
 
 
-TASKS = {"images": Classification, "text": LanguageModelling}
+TASKS: dict[str, type[Task]] = {"images": Classification, "text": LanguageModelling}

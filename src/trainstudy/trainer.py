@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from trainstudy import optimizers
-from trainstudy.tasks import Classification, LanguageModelling, stream
+from trainstudy.tasks import Task, stream
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 10
 
 
-class Diverged(Exception):
+class DivergenceError(Exception):
     """The loss of a training step is not finite."""
 
     def __init__(self, step: int) -> None:
@@ -43,7 +43,7 @@ class Outcome:
         ]
 
 
-def fit(task: Classification | LanguageModelling, model: nn.Module, settings: dict) -> Outcome:
+def fit(task: Task, model: nn.Module, settings: dict) -> Outcome:
     """Train a model and score it after every epoch; test it at the end, last and best epoch."""
     optimizer = optimizers.build(settings["optimizer"], model)
     outcome, progress = Outcome(), _Progress(task, settings["epochs"])
@@ -52,7 +52,7 @@ def fit(task: Classification | LanguageModelling, model: nn.Module, settings: di
         began = time.perf_counter()
         try:
             scores = _train_epoch(task, model, optimizer, settings, epoch, progress)
-        except Diverged as stop:
+        except DivergenceError as stop:
             outcome.diverged_step = stop.step
             break
         trained = time.perf_counter()
@@ -69,8 +69,10 @@ def fit(task: Classification | LanguageModelling, model: nn.Module, settings: di
     if outcome.diverged_step is None:
         _test(task, model, outcome, settings["epochs"], start)
     else:
-        log.warning("diverged: the loss is not finite at step %d; the run ends here and counts as "
-                    "diverged", outcome.diverged_step)
+        log.warning(
+            "diverged: the loss is not finite at step %d; the run ends here and counts as diverged",
+            outcome.diverged_step,
+        )
     outcome.weights = outcome.weights or _copy(model)
     outcome.seconds = time.perf_counter() - start
     return outcome
@@ -103,10 +105,10 @@ def _train_epoch(task, model, optimizer, settings, epoch, progress) -> dict[str,
 
 
 def _check(losses: list[Tensor], epoch: int, steps: int) -> None:
-    """Raise Diverged where a loss of this epoch is not finite."""
+    """Raise DivergenceError where a loss of this epoch is not finite."""
     bad = (~torch.isfinite(torch.stack(losses))).nonzero()
     if len(bad):
-        raise Diverged((epoch - 1) * steps + int(bad[0]) + 1)
+        raise DivergenceError((epoch - 1) * steps + int(bad[0]) + 1)
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
@@ -120,7 +122,7 @@ def _keep_best(outcome: Outcome, model: nn.Module, epoch: int, score: float) -> 
 
 def _test(task, model: nn.Module, outcome: Outcome, last: int, start: float) -> None:
     """Test the last epoch's weights and, where it is another, the best epoch's."""
-    for epoch in dict.fromkeys([last, outcome.best_epoch]):
+    for epoch in dict.fromkeys([last, outcome.best_epoch or last]):
         if epoch != last:
             model.load_state_dict(outcome.weights)
         began = time.perf_counter()
@@ -132,7 +134,7 @@ def _test(task, model: nn.Module, outcome: Outcome, last: int, start: float) -> 
 class _Progress:
     """Writes how far a run is: a line every few seconds and one after every epoch."""
 
-    def __init__(self, task: Classification | LanguageModelling, epochs: int) -> None:
+    def __init__(self, task: Task, epochs: int) -> None:
         self.task, self.epochs = task, epochs
         self.start = self.last = time.perf_counter()
         self.shown = "accuracy" if task.selects == "accuracy" else "perplexity"
@@ -145,8 +147,17 @@ class _Progress:
         self.last = now
         done = (epoch - 1) * self.task.steps + step
         rate = done * self.task.units / self.task.steps / (now - self.start)
-        log.info("epoch %d/%d  step %d/%d  loss %.4f  %s %s/s  %s left", epoch, self.epochs, step,
-                 self.task.steps, loss, f"{rate:,.0f}", self.task.unit, self._left(now, done))
+        log.info(
+            "epoch %d/%d  step %d/%d  loss %.4f  %s %s/s  %s left",
+            epoch,
+            self.epochs,
+            step,
+            self.task.steps,
+            loss,
+            f"{rate:,.0f}",
+            self.task.unit,
+            self._left(now, done),
+        )
 
     def epoch_line(self, epoch: int, train: dict, validation: dict, seconds: float) -> None:
         now = time.perf_counter()
@@ -155,8 +166,16 @@ class _Progress:
         rate = self.task.units / seconds
         log.info(
             "epoch %d/%d  loss %.4f  %s %.4g  validation loss %.4f  %s %.4g  %s %s/s  %s left",
-            epoch, self.epochs, train["loss"], shown, train[shown], validation["loss"], shown,
-            validation[shown], f"{rate:,.0f}", self.task.unit,
+            epoch,
+            self.epochs,
+            train["loss"],
+            shown,
+            train[shown],
+            validation["loss"],
+            shown,
+            validation[shown],
+            f"{rate:,.0f}",
+            self.task.unit,
             self._left(now, epoch * self.task.steps),
         )
 

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 SRC = str(Path(workflow.basedir, "src"))
 sys.path.insert(0, SRC)
 
-from trainstudy import config as settings_of, data, gpt1
+from trainstudy import config as settings_of, data, gpt1, provenance
 
 # PYTHONPATH, because under conda nothing else leads to the package. The allocator keeps large blocks
 # instead of returning them after every step: 1.75 times the tokens per second for the language
@@ -37,21 +37,51 @@ ITEMS = {name: item for name, item in CONTENTS["items"].items() if FAMILIES & {*
 FIGURES = [name for name, item in ITEMS.items() if item["kind"] == "figure"]
 TABLES = [name for name, item in ITEMS.items() if item["kind"] == "table"]
 SOURCES = {
-    path: source
-    for dataset in data.names()
-    for path, source in data.find(dataset).SOURCES.items()
+    path: source for dataset in data.names() for path, source in data.find(dataset).SOURCES.items()
 } | gpt1.EMBEDDING_SOURCES
 
 # A training job takes a whole GPU where the machine has one; profiles/default counts them.
-GPUS = int(Path("/dev/nvidiactl").exists())
+GPUS = int(provenance.has_gpu())
 
 # Code that decides a result. Snakemake compares it by checksum: touching a file reruns nothing.
 TRAINING_CODE = collect(
     "src/trainstudy/{part}.py",
     part=[
-        "arrays", "augment", "losses", "metrics", "optimizers", "records", "run", "tasks", "trainer",
+        "arrays",
+        "augment",
+        "losses",
+        "metrics",
+        "optimizers",
+        "records",
+        "run",
+        "tasks",
+        "trainer",
     ],
 )
+
+
+def embedding_of(wildcards):
+    """Return the pretrained embedding, for the experiments that use one."""
+    embedding = RUNS[wildcards.experiment]["model"].get("embedding", "learned")
+    return [] if embedding == "learned" else f"data/prepared/embedding/{embedding}.npy"
+
+
+def code_of(wildcards):
+    """Return the code that decides this run's result: the shared part, its model, its data set."""
+    run = RUNS[wildcards.experiment]
+    return [
+        *TRAINING_CODE,
+        f"src/trainstudy/models/{run['family']}.py",
+        f"src/trainstudy/data/{run['dataset']}.py",
+    ]
+
+
+def preparing_code_of(wildcards):
+    """Return the code that decides the prepared form of a data set."""
+    gpt1_code = ["gpt1"] if getattr(data.find(wildcards.dataset), "TOKENIZER", "") == "gpt1" else []
+    return collect(
+        "src/trainstudy/{part}.py", part=["arrays", f"data/{wildcards.dataset}", *gpt1_code]
+    )
 
 
 def in_report(name):

@@ -22,9 +22,7 @@ rule prepare:
         sources=lambda wildcards: collect(
             "data/downloads/{path}", path=data.find(wildcards.dataset).SOURCES
         ),
-        code=collect(
-            "src/trainstudy/{part}.py", part=["arrays", "data/{dataset}"], allow_missing=True
-        ),
+        code=preparing_code_of,
     output:
         arrays="data/prepared/{dataset}.safetensors",
         manifest="data/prepared/{dataset}.json",

@@ -1,22 +1,6 @@
 """One job per experiment and seed."""
 
 
-def embedding_of(wildcards):
-    """Return the pretrained embedding, for the experiments that use one."""
-    embedding = RUNS[wildcards.experiment]["model"].get("embedding", "learned")
-    return [] if embedding == "learned" else f"data/prepared/embedding/{embedding}.npy"
-
-
-def code_of(wildcards):
-    """Return the code that decides this run's result: the shared part, its model, its data set."""
-    run = RUNS[wildcards.experiment]
-    return [
-        *TRAINING_CODE,
-        f"src/trainstudy/models/{run['family']}.py",
-        f"src/trainstudy/data/{run['dataset']}.py",
-    ]
-
-
 rule train:
     input:
         prepared=lambda wildcards: f"data/prepared/{RUNS[wildcards.experiment]['dataset']}.safetensors",

@@ -70,7 +70,9 @@ def _decode(parquet: Path):
     for index, content in enumerate(tqdm(rows, desc=parquet.name, mininterval=2, ncols=90)):
         with Image.open(io.BytesIO(content.as_py())) as image:
             if image.size != (32, 32) or image.mode != "RGB":
-                raise ValueError(f"{parquet}, row {index}: a 32 × 32 RGB image is expected, "
-                                 f"found {image.size[0]} × {image.size[1]} {image.mode}")
+                raise ValueError(
+                    f"{parquet}, row {index}: a 32 × 32 RGB image is expected, "
+                    f"found {image.size[0]} × {image.size[1]} {image.mode}"
+                )
             pixels[index] = np.asarray(image).transpose(2, 0, 1)
     return pixels, labels.astype(np.uint8)

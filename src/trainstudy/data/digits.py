@@ -12,7 +12,7 @@ TEST_SEED = 42
 
 
 def prepare(sources: dict[str, Path]):
-    """Hold out 20 % for testing by a seeded permutation, and part the rest by arrays.split_images."""
+    """Hold out 20 % for testing by a seeded permutation; arrays.split_images parts the rest."""
     import hashlib
 
     import numpy as np

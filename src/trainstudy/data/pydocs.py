@@ -16,9 +16,9 @@ def prepare(sources: dict[str, Path]):
     """Part the topics 80:10:10, train a BPE on the training part, tokenise all three."""
     import hashlib
     import platform
+    from pydoc_data.topics import topics
 
     import numpy as np
-    from pydoc_data.topics import topics
 
     from trainstudy.arrays import tokenise
 

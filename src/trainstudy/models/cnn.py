@@ -4,6 +4,10 @@ All have a 3 × 3 stem, batch norm, ReLU, Kaiming-normal convolutions, global av
 linear head. Sources: Szegedy et al. 2015; He et al. 2016 (two papers); Huang et al. 2017.
 """
 
+import itertools
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,9 +22,7 @@ def conv_norm(c_in: int, c_out: int, kernel: int) -> nn.Sequential:
 
 
 def norm_conv(c_in: int, c_out: int, kernel: int, stride: int = 1, bias: bool = True):
-    return nn.Sequential(
-        nn.BatchNorm2d(c_in), nn.ReLU(), conv(c_in, c_out, kernel, stride, bias)
-    )
+    return nn.Sequential(nn.BatchNorm2d(c_in), nn.ReLU(), conv(c_in, c_out, kernel, stride, bias))
 
 
 class Inception(nn.Module):
@@ -44,8 +46,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            conv(c_in, c_out, 3, stride, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(),
-            conv(c_out, c_out, 3, bias=False), nn.BatchNorm2d(c_out),
+            conv(c_in, c_out, 3, stride, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(),
+            conv(c_out, c_out, 3, bias=False),
+            nn.BatchNorm2d(c_out),
         )
         self.shortcut = conv(c_in, c_out, 1, stride) if stride > 1 else nn.Identity()
 
@@ -108,7 +113,7 @@ def residual_stages(block: type[ResidualBlock] | type[PreActivationBlock]) -> li
     widths = [16, 16, 16, 16, 32, 32, 32, 64, 64, 64]
     return [
         block(c_in, c_out, stride=2 if c_out > c_in else 1)
-        for c_in, c_out in zip(widths, widths[1:], strict=False)
+        for c_in, c_out in itertools.pairwise(widths)
     ]
 
 
@@ -133,7 +138,7 @@ def densenet(channels: int, growth: int = 16, layers: int = 6, blocks: int = 4) 
     return [*parts, nn.BatchNorm2d(width), nn.ReLU()]
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable, int, Literal["fan_in", "fan_out"]]] = {
     # name: (layers before pooling, their output channels, side of the Kaiming initialisation)
     "googlenet": (googlenet, 128, "fan_in"),
     "resnet": (resnet, 64, "fan_out"),

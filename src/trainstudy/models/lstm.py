@@ -11,16 +11,24 @@ class LanguageModel(nn.Module):
     A given `table` (V, E) is frozen; without one the embedding is learned.
     """
 
-    def __init__(self, vocabulary: int, embedding_size: int, hidden: int, layers: int,
-                 dropout: float = 0.0, table: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: int,
+        embedding_size: int,
+        hidden: int,
+        layers: int,
+        dropout: float = 0.0,
+        table: Tensor | None = None,
+    ) -> None:
         super().__init__()
         if table is None:
             # GPT-1's own initialisation. The default, N(0, 1), makes tied logits enormous.
             self.table = nn.Parameter(torch.randn(vocabulary, embedding_size) * 0.02)
         else:
             self.register_buffer("table", table, persistent=False)
-        self.lstm = nn.LSTM(embedding_size, hidden, layers, batch_first=True,
-                            dropout=dropout if layers > 1 else 0.0)
+        self.lstm = nn.LSTM(
+            embedding_size, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
+        )
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(hidden, embedding_size)
 
@@ -37,6 +45,10 @@ class LanguageModel(nn.Module):
 def build(settings: dict, manifest: dict, table: Tensor | None) -> LanguageModel:
     """Return the language model for a prepared text."""
     return LanguageModel(
-        manifest["vocabulary"], settings["embedding_size"], settings["hidden"],
-        settings["layers"], settings["dropout"], table,
+        manifest["vocabulary"],
+        settings["embedding_size"],
+        settings["hidden"],
+        settings["layers"],
+        settings["dropout"],
+        table,
     )

@@ -60,8 +60,18 @@ class Block(nn.Module):
 class VisionTransformer(nn.Module):
     """Patches → Linear, class token, learned positions → blocks → LayerNorm, Linear."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, patch: int, dim: int, depth: int,
-                 heads: int, mlp: int, norm: str, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        patch: int,
+        dim: int,
+        depth: int,
+        heads: int,
+        mlp: int,
+        norm: str,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         channels, height, width = shape
         self.patch = patch
