@@ -44,6 +44,8 @@ def learning_curves(
         for panel, metric in zip(pair, shown, strict=True):
             _panel(panel, part[part.metric == metric], column, metric)
             panel.set(xlabel=label, ylabel=LABELS[metric], title=group)
+            if column == "epoch":
+                panel.xaxis.get_major_locator().set_params(integer=True)
         pair[0].get_legend().remove()
         sns.move_legend(pair[1], "upper left", bbox_to_anchor=(1.02, 1), frameon=False, title=None)
     return figure

@@ -180,7 +180,8 @@ def _add_report(
 
 
 def _finish(table: pd.DataFrame) -> pd.DataFrame:
-    return table.rename_axis("experiment").reset_index()
+    """Make the experiment a column; whole numbers (layers, epochs) become integers again."""
+    return table.rename_axis("experiment").reset_index().convert_dtypes()
 
 
 def _cpu(machine: str) -> str:

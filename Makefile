@@ -1,0 +1,68 @@
+# make demo: the whole study, small, on data that need no download.   make test: the tests.
+# Everything lives in .venv; nothing needs root, conda or a GPU.
+
+PYTHON ?= python3
+INSTALLER ?= uv
+CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Without compiled bytecode every start of Snakemake takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+
+.PHONY: demo test test-all lint format lock clean clean-demo help
+
+demo: $(VENV)/run.installed
+	snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules
+	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+test: $(VENV)/dev.installed
+	pytest
+
+test-all: $(VENV)/dev.installed
+	pytest -m ""
+
+lint: $(VENV)/dev.installed
+	ruff check src tests workflow envs
+	ruff format --check src tests workflow envs
+	snakefmt --check Snakefile workflow
+	mypy
+	snakemake --lint
+
+format: $(VENV)/dev.installed
+	ruff check --fix src tests workflow envs
+	ruff format src tests workflow envs
+	snakefmt Snakefile workflow
+
+# Newest releases that pyproject.toml admits, and from them the pins of the conda environments.
+lock: $(VENV)/dev.installed
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade --extra dev pyproject.toml -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	python envs/pin.py
+
+# Downloads, prepared data and finished runs are kept; clean-demo deletes what the demo made.
+clean:
+	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests workflow -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-demo:
+	rm -rf results/demo
+
+help:
+	@echo "make demo | test | test-all | lint | format | lock | clean | clean-demo"
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.installed: requirements/%.txt requirements/installer.txt | $(VENV)/bin/python
+ifeq ($(INSTALLER),pip)
+	python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+else
+	python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.txt
+	uv pip install --python $(VENV)/bin/python --require-hashes -r $<
+endif
+	touch $@

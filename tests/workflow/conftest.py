@@ -1,0 +1,126 @@
+"""A copy of the project with a tiny study, on which real Snakemake runs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "config", "workflow", "src", "report", "resources", "envs", "profiles")
+
+
+class Study:
+    """A tiny study in a folder of its own; `config` is what its config.yaml holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, folder / part)
+        self.config = tiny_config()
+        self.write_config()
+
+    def write_config(self) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+
+    def snakemake(self, *arguments: str, check: bool = True) -> str:
+        """Run Snakemake and return all that it printed; without `check` it may fail."""
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        if check:
+            assert done.returncode == 0, done.stdout
+        else:
+            assert done.returncode != 0, done.stdout
+        return done.stdout
+
+    def run(self, *arguments: str) -> dict[str, int]:
+        """Run what is stale; return how many jobs of each rule were run."""
+        return jobs(self.snakemake("--cores", "2", *arguments))
+
+    def stale(self, *arguments: str) -> dict[str, int]:
+        """Return how many jobs of each rule would be run."""
+        return jobs(self.snakemake("--dry-run", *arguments))
+
+    def result(self, path: str) -> Path:
+        return self.folder / "results" / self.config["study"] / path
+
+
+def jobs(output: str) -> dict[str, int]:
+    """Read Snakemake's table of job counts."""
+    table = re.search(r"^job\s+count\n-+\s+-+\n(.*?)^total", output, re.M | re.S)
+    if table is None:
+        assert "Nothing to be done" in output, output
+        return {}
+    counts = (line.split() for line in table[1].splitlines())
+    return {rule: int(count) for rule, count in counts if rule != "all"}
+
+
+def tiny_config() -> dict:
+    """Return five experiments of one epoch on embedded data, from the project's own bases."""
+    full = yaml.safe_load((ROOT / "config.yaml").read_text())
+    demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    bases = {name: overlay(full["bases"][name], demo["bases"][name]) for name in demo["bases"]}
+    for base in bases.values():
+        base["epochs"] = 1
+    bases["lstm"]["model"] |= {"hidden": 16, "embedding_size": 16}
+    bases["vit"]["model"] |= {"dim": 8, "heads": 2, "mlp": 16}
+    return {
+        **{key: full[key] for key in ("seeds", "select", "mirror", "threads")},
+        "study": "tiny",
+        "select": ["core", "cnn"],
+        "bases": bases,
+        "experiments": {
+            "lstm-a": {"base": "lstm"},
+            "lstm-b": {"base": "lstm", "model": {"layers": 2}},
+            "vit-a": {"base": "vit"},
+            "vit-b": {"base": "vit", "model": {"norm": "post"}},
+            "cnn-a": {"base": "cnn"},
+        },
+    }
+
+
+def overlay(lower: dict, upper: dict) -> dict:
+    """Lay one configuration over another, as Snakemake does."""
+    merged = dict(lower)
+    for key, value in upper.items():
+        merged[key] = overlay(merged.get(key, {}), value) if isinstance(value, dict) else value
+    return merged
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Study:
+    """A study that has not run."""
+    return Study(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    study = Study(tmp_path_factory.mktemp("study"))
+    study.first_jobs = study.run()
+    return study
+
+
+@pytest.fixture
+def finished(finished_once: Study, tmp_path: Path) -> Study:
+    """A study that has run: a copy, to be changed at will."""
+    study = Study.__new__(Study)
+    study.folder, study.config = tmp_path / "copy", tiny_config()
+    study.first_jobs = finished_once.first_jobs
+    shutil.copytree(finished_once.folder, study.folder)
+    return study

@@ -1,0 +1,136 @@
+"""The whole pipeline on tiny data: outputs, reports, failures a user meets."""
+
+import hashlib
+import re
+import zipfile
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from trainstudy import records
+
+
+def test_parquet_files_hold_every_run_and_obey_their_schemas(finished):
+    metrics = pq.read_table(finished.result("metrics.parquet"))
+    runs = pq.read_table(finished.result("runs.parquet"))
+    assert metrics.schema.equals(records.METRICS)
+    assert runs.schema.equals(records.RUNS)
+    assert sorted(runs["experiment"].to_pylist()) == ["cnn-a", "lstm-a", "lstm-b", "vit-a", "vit-b"]
+    rows = metrics.to_pandas()
+    found = rows.groupby("experiment").split.unique().map(sorted)
+    assert (found.map(tuple) == ("test", "train", "validation")).all()
+
+
+def test_every_rule_leaves_a_log_with_its_progress(finished):
+    log = finished.result("logs/train/vit-a/42.log").read_text()
+    assert re.search(r"epoch 1/1 .* validation loss .* images/s .* left", log)
+    assert "digits (embedded)" in log
+
+
+def test_figures_tables_and_report_exist_and_name_the_embedded_data(finished):
+    names = ["lstm-curves-epochs", "lstm-curves-seconds", "vit-curves-epochs", "vit-curves-seconds"]
+    for name in names:
+        assert finished.result(f"figures/{name}.svg").read_text().startswith("<?xml")
+        assert finished.result(f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    page = finished.result("report.html").read_text()
+    assert page.count('role="note"') == 2  # pydocs and digits
+    for title in ("Language models over epochs", "Memory", "Where the numbers come from"):
+        assert title in page
+
+
+def test_snakemake_report_holds_items_captions_and_labels(finished):
+    finished.snakemake("--report", "study.zip")
+    with zipfile.ZipFile(finished.folder / "study.zip") as archive:
+        names = {name.rsplit("/", 1)[1] for name in archive.namelist()}
+    assert {"report.html", "vit-curves-epochs.svg", "wall-clock.html"} <= names
+    finished.snakemake("--report", "study.html")
+    page = (finished.folder / "study.html").read_text()
+    assert "learning curves" in page
+    assert "CNNs against vision transformers" in page
+    assert "Peak memory of each training job" in page
+
+
+def test_a_diverged_run_is_a_row_and_not_a_dead_pipeline(fresh):
+    fresh.config["experiments"] = {
+        "vit-wild": {"base": "vit", "optimizer": {"name": "sgd", "lr": 1.0e30}},
+        "vit-tame": {"base": "vit"},
+    }
+    fresh.config["select"] = ["core"]
+    fresh.write_config()
+    fresh.run()
+    runs = pd.read_parquet(fresh.result("runs.parquet")).set_index("experiment")
+    assert dict(runs.status) == {"vit-tame": "finished", "vit-wild": "diverged"}
+    step = int(runs.diverged_step["vit-wild"])
+    log = fresh.result("logs/train/vit-wild/42.log").read_text()
+    assert f"the loss is not finite at step {step}" in log
+    assert "1 diverged" in fresh.result("tables/vit-results.html").read_text()
+
+
+def test_a_bad_configuration_stops_before_any_job_with_one_screen_and_no_traceback(fresh):
+    fresh.config["experiments"]["vit-a"]["lrr"] = 1
+    fresh.config["bases"]["lstm"]["optimizer"]["lr"] = "1e-3"
+    fresh.write_config()
+    output = fresh.snakemake("--cores", "1", check=False)
+    assert "Traceback" not in output
+    assert re.search(r"config.yaml, line \d+, experiments.vit-a.lrr: unknown key", output)
+    assert "Write 1.0e-3" in output
+    assert len(output.splitlines()) < 25
+    assert not (fresh.folder / "results").exists()
+    assert not (fresh.folder / "data").exists()
+
+
+def test_a_command_line_override_is_named_in_the_message(fresh):
+    output = fresh.snakemake("--dry-run", "--config", "threads=zero", check=False)
+    assert "command line" in output
+    assert "threads" in output
+
+
+def test_a_failing_training_job_leaves_its_reason_in_its_log(fresh):
+    fresh.config["bases"]["vit"]["batch_size"] = 100_000
+    fresh.config["select"] = ["vit-a"]
+    fresh.write_config()
+    output = fresh.snakemake("--cores", "1", check=False)
+    assert "batch_size 100000 is larger than the training set" in output
+    assert "batch_size" in fresh.result("logs/train/vit-a/42.log").read_text()
+
+
+def test_a_mirror_with_a_wrong_checksum_stops_and_sets_the_file_aside(fresh, tmp_path):
+    path = "gpt1/vocab_40000.bpe"
+    mirror = tmp_path / "mirror"
+    (mirror / "gpt1").mkdir(parents=True)
+    (mirror / path).write_text("#version: 0.2\nnot the merges\n")
+    wrong = hashlib.sha256(b"something else").hexdigest()
+    (mirror / "SHA256SUMS").write_text(f"{wrong}  {path}\n")
+    fresh.config["mirror"] = str(mirror)
+    fresh.write_config()
+    output = fresh.snakemake("--cores", "1", f"data/downloads/{path}", check=False)
+    assert wrong in output
+    assert hashlib.sha256((mirror / path).read_bytes()).hexdigest() in output
+    folder = fresh.folder / "data/downloads/gpt1"
+    assert not (folder / "vocab_40000.bpe").exists()
+    assert (folder / "vocab_40000.bpe.rejected").exists()
+
+
+def test_the_published_tokens_come_out_of_the_pipeline(fresh, mirror):
+    fresh.config["mirror"] = str(mirror)
+    fresh.write_config()
+    counts = fresh.run("data/prepared/wikitext2.json")
+    assert counts == {"fetch": 5, "prepare": 1}
+    manifest = pd.read_json(fresh.folder / "data/prepared/wikitext2.json", typ="series")
+    assert manifest.shapes == {
+        "train.tokens": [2_356_376],
+        "validation.tokens": [245_046],
+        "test.tokens": [279_023],
+    }
+    assert manifest.origin == "mirrored"
+
+
+@pytest.mark.slow
+def test_two_clean_runs_agree_in_everything_but_time(fresh, finished):
+    fresh.run()
+    first, second = (
+        pd.read_parquet(study.result("metrics.parquet")).query("metric != 'seconds'")
+        for study in (fresh, finished)
+    )
+    pd.testing.assert_frame_equal(first.drop(columns="seconds"), second.drop(columns="seconds"))

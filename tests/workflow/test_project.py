@@ -1,0 +1,90 @@
+"""The project's own files: style, pins, and what the documents promise."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def releases(file: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / file).read_text()
+    return dict(re.findall(r"^([\w.-]+==\S+)( ;[^\\\n]*)?", text, re.M))
+
+
+def test_snakemake_lint_has_no_remarks():
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "good condition" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "src", "tests", "workflow", "envs"],
+        ["ruff", "format", "--check", "src", "tests", "workflow", "envs"],
+        ["snakefmt", "--check", "Snakefile", "workflow"],
+        ["mypy"],
+    ],
+    ids=["ruff", "ruff format", "snakefmt", "mypy"],
+)
+def test_code_is_clean(command):
+    done = subprocess.run(
+        [Path(sys.executable).with_name(command[0]), *command[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_users_install_is_part_of_what_tests_install():
+    run, dev = releases("run.txt"), releases("dev.txt")
+    assert len(run) > 50
+    assert run.items() <= dev.items()
+
+
+@pytest.mark.parametrize("file", ["run.txt", "dev.txt", "installer.txt"])
+def test_every_requirement_has_hashes_and_no_index_is_named(file):
+    text = (ROOT / "requirements" / file).read_text()
+    blocks = re.findall(r"^\S+==.*?(?=^\S|\Z)", text, re.M | re.S)
+    assert blocks
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert not re.search(r"https?://|--(extra-)?index-url|--find-links", text)
+
+
+def test_conda_environments_pin_what_the_lock_holds():
+    spec = importlib.util.spec_from_file_location("pin", ROOT / "envs" / "pin.py")
+    pin = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pin)
+    locked = pin.locked((ROOT / "requirements" / "run.txt").read_text())
+    for name, packages in pin.PACKAGES.items():
+        text = (ROOT / "envs" / f"{name}.yaml").read_text()
+        assert text == pin.environment(packages, locked)
+        assert yaml.safe_load(text)["channels"] == ["conda-forge"]
+    assert [name for name, packages in pin.PACKAGES.items() if "torch" in packages] == ["train"]
+
+
+def test_every_rule_but_the_target_names_log_and_environment():
+    text = "\n".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S)
+    assert len(rules) >= 8
+    for name, body in rules:
+        for directive in ("log:", "conda:", "script:"):
+            assert directive in body, f"{name} has no {directive}"
+        assert (ROOT / "workflow/scripts" / f"{name}.py").is_file()
+
+
+def test_files_keep_their_sizes():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) <= 40
+    for script in (ROOT / "workflow/scripts").glob("*.py"):
+        assert len(script.read_text().splitlines()) <= 22, script.name
+    for source in (ROOT / "src").rglob("*.py"):
+        assert "snakemake" not in re.findall(r"^\s*(?:import|from) (\w+)", source.read_text(), re.M)

@@ -1,0 +1,116 @@
+"""What is run again after a change, and what is not. Job counts are those of real Snakemake."""
+
+import os
+
+import pandas as pd
+import pytest
+
+AFTER_TRAINING = {"aggregate": 1, "make_tables": 1, "plot_figures": 1, "write_report": 1}
+PRESENTATION = {"plot_figures": 1, "write_report": 1}
+
+
+def test_first_run_does_everything_once_and_the_second_nothing(finished):
+    assert finished.first_jobs == {"prepare": 2, "train": 5, **AFTER_TRAINING}
+    assert finished.stale() == {}
+
+
+def test_editing_an_experiment_reruns_it_and_what_hangs_on_it(finished):
+    before = pd.read_parquet(finished.result("runs.parquet")).set_index("experiment")
+    finished.config["experiments"]["vit-b"]["epochs"] = 2
+    finished.write_config()
+    assert finished.run() == {"train": 1, **AFTER_TRAINING}
+    after = pd.read_parquet(finished.result("runs.parquet")).set_index("experiment")
+    assert after.epochs["vit-b"] == 2
+    assert list(before.started != after.started) == [name == "vit-b" for name in before.index]
+    assert finished.stale() == {}
+
+
+def test_editing_a_base_reruns_its_children(finished):
+    finished.config["bases"]["lstm"]["optimizer"]["lr"] = 0.01
+    finished.write_config()
+    assert finished.stale() == {"train": 2, **AFTER_TRAINING}
+
+
+def test_adding_a_seed_runs_the_new_jobs_only(finished):
+    finished.config["seeds"] = [42, 43]
+    finished.write_config()
+    assert finished.stale() == {"train": 5, **AFTER_TRAINING}
+
+
+def test_adding_an_experiment_runs_it_only(finished):
+    finished.config["experiments"]["vit-mine"] = {"base": "vit", "model": {"depth": 1}}
+    finished.write_config()
+    assert finished.stale() == {"train": 1, **AFTER_TRAINING}
+
+
+def test_removing_an_experiment_drops_it_from_the_tables(finished):
+    del finished.config["experiments"]["vit-b"]
+    finished.write_config()
+    assert finished.run() == AFTER_TRAINING
+    table = pd.read_csv(finished.result("tables/vit-results.csv"))
+    assert list(table.experiment) == ["vit-a"]
+    assert "vit-b" not in finished.result("report.html").read_text()
+
+
+def test_regrouping_reruns_no_training(finished):
+    finished.config["experiments"]["vit-b"]["group"] = "cnn"
+    finished.write_config()
+    assert finished.stale() == PRESENTATION
+
+
+def test_reordering_keys_reruns_nothing(finished):
+    finished.config["bases"]["vit"] = dict(reversed(finished.config["bases"]["vit"].items()))
+    config = finished.folder / "config.yaml"
+    before = config.read_text()
+    import yaml
+
+    config.write_text(yaml.safe_dump(finished.config, sort_keys=False))
+    assert config.read_text() != before
+    assert finished.stale() == {}
+
+
+def test_touching_source_reruns_nothing(finished):
+    for file in (finished.folder / "src").rglob("*.py"):
+        os.utime(file)
+    assert finished.stale() == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "trained"),
+    [
+        ("src/trainstudy/models/vit.py", 2),
+        ("src/trainstudy/models/lstm.py", 2),
+        ("src/trainstudy/models/cnn.py", 1),
+        ("src/trainstudy/trainer.py", 5),
+        ("src/trainstudy/losses.py", 5),
+    ],
+)
+def test_editing_training_code_reruns_the_runs_it_decides(finished, file, trained):
+    edit(finished, file, "\nEDITED = True\n")
+    assert finished.stale() == {"train": trained, **AFTER_TRAINING}
+
+
+def test_editing_a_data_set_prepares_it_again(finished):
+    edit(finished, "src/trainstudy/data/digits.py", "\nEDITED = True\n")
+    assert finished.stale() == {"prepare": 1, "train": 3, **AFTER_TRAINING}
+
+
+@pytest.mark.parametrize(
+    ("file", "jobs"),
+    [
+        ("src/trainstudy/figures.py", PRESENTATION),
+        ("src/trainstudy/tables.py", {"make_tables": 1, "write_report": 1}),
+        ("report/vit-results.rst", {"write_report": 1}),
+        ("report/report.html.j2", {"write_report": 1}),
+        ("resources/published.csv", {"make_tables": 1, "write_report": 1}),
+    ],
+)
+def test_editing_the_presentation_reruns_no_training(finished, file, jobs):
+    edit(finished, file, "\n")
+    assert finished.stale() == jobs
+
+
+def edit(study, file, text):
+    path = study.folder / file
+    assert path.is_file()
+    path.write_text(path.read_text() + text)
