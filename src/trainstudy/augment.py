@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-ATTEMPTS = 10  # crops tried before the whole image is taken, as in torchvision
+ATTEMPTS = 10  # crops tried before the largest central one is taken, as in torchvision
 
 
 def sample_crops(
@@ -35,10 +35,13 @@ def sample_crops(
     fits = (width > 0) & (width <= size) & (height > 0) & (height <= size)  # (count, ATTEMPTS)
     first = fits.int().argmax(dim=1, keepdim=True)  # 0 where none fits
     found = fits.any(dim=1)
-    width = torch.where(found, width.gather(1, first)[:, 0], size)
-    height = torch.where(found, height.gather(1, first)[:, 0], size)
-    top = (u[2, :, 0] * (size - height + 1)).floor()
-    left = (u[3, :, 0] * (size - width + 1)).floor()
+    # Where nothing fits, the largest crop of an allowed ratio, in the middle.
+    widest = max(1, round(size * min(1.0, ratio[1])))
+    highest = max(1, round(size / max(1.0, ratio[0])))
+    width = torch.where(found, width.gather(1, first)[:, 0], widest)
+    height = torch.where(found, height.gather(1, first)[:, 0], highest)
+    top = torch.where(found, (u[2, :, 0] * (size - height + 1)).floor(), (size - highest) // 2)
+    left = torch.where(found, (u[3, :, 0] * (size - width + 1)).floor(), (size - widest) // 2)
     return torch.stack([top, left, height, width], dim=1)
 
 

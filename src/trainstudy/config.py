@@ -30,10 +30,10 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     """
     places = _Places(files)
     problems = list(places.duplicates)
-    problems += _violations(config, schemas / "config.yaml", lambda path: places.find([path]))
+    problems += _violations(config, _schema(schemas / "config.yaml"), lambda p: places.find([p]))
     if not problems:
         runs = {name: _merge(config, name, places, problems) for name in config["experiments"]}
-        schema = schemas / "experiment.yaml"
+        schema = _schema(schemas / "experiment.yaml")
         for name in runs if not problems else ():
             lineage = _lineage(config, name)
 
@@ -96,9 +96,12 @@ def _overlay_value(key: str, lower: dict, upper: dict) -> object:
     return value
 
 
-def _violations(instance: object, schema_file: Path, find) -> list[str]:
-    schema = yaml.safe_load(schema_file.read_text())
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(instance)
+def _schema(file: Path) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(yaml.safe_load(file.read_text()))
+
+
+def _violations(instance: object, schema: jsonschema.Draft202012Validator, find) -> list[str]:
+    errors = schema.iter_errors(instance)
     ordered = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
     return list(dict.fromkeys(line for error in ordered for line in _explain(error, find)))
 

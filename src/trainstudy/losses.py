@@ -26,7 +26,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         counted = targets > 0
         table, rows = weight.to(dtype), features.to(dtype)
         grad_features = torch.empty_like(rows) if need_features else None
-        grad_weight = torch.zeros_like(weight) if need_weight else None
+        # Without gradients enabled a trained table still asks for its own, the features do not.
+        grad_weight = torch.zeros_like(weight) if need_weight and need_features else None
         # Every chunk writes over it: fresh pages for such a block cost as much as its softmax.
         logits = rows.new_empty(min(ROWS, len(rows)), len(weight))
         for begin in range(0, len(rows), ROWS):
@@ -40,13 +41,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 smooth -= (log_p.mean(dim=1, keepdim=True) * keep).sum()
             if grad_features is None:
                 continue
-            grad = log_p.exp_().sub_(smoothing / len(weight))
+            grad = log_p.exp_().sub_(smoothing / len(weight)) if smoothing else log_p.exp_()
             grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
             block.copy_(grad)
             torch.mul(block @ table, keep, out=grad_features[chunk])
             if grad_weight is not None:
                 grad_weight += block.T @ (rows[chunk] * keep)
-        count = counted.sum()
+        count = counted.sum().clamp(min=1)
         ctx.save_for_backward(grad_features, grad_weight, count)
         ctx.mark_non_differentiable(losses)
         ctx.dtype = features.dtype

@@ -33,8 +33,14 @@ def learning_rate_factor(settings: dict, progress: float, epochs: int) -> float:
     warmup = settings["warmup_epochs"]
     factor = min(1.0, progress / warmup) if warmup else 1.0
     match settings["name"]:
+        case "none":
+            pass
         case "step":
             factor *= settings["gamma"] ** bisect.bisect_right(settings["milestones"], progress)
-        case "cosine" if progress > warmup:
-            factor *= 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (epochs - warmup)))
+        case "cosine":
+            if progress > warmup:
+                share = (progress - warmup) / (epochs - warmup)
+                factor *= 0.5 * (1 + math.cos(math.pi * share))
+        case name:
+            raise ValueError(f"no schedule '{name}'")
     return factor

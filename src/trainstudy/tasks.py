@@ -33,6 +33,7 @@ class Task(ABC):
     unit: str  # what throughput counts
     units: int  # how many of them an epoch of training has
     steps: int  # of an epoch
+    examples: int  # that an epoch trains on
     selects: str  # the validation score that decides which epoch is best
     sign: int  # +1 where a higher score is better
 
@@ -64,8 +65,8 @@ class Task(ABC):
         """Return the scores of a model on a split; draws nothing at random."""
 
     @abstractmethod
-    def summarise(self, split: str, scores: list[Tensor]) -> dict[str, float]:
-        """Return the scores of an epoch by name, from those of its batches."""
+    def summarise(self, split: str, scores: Tensor) -> dict[str, float]:
+        """Return the scores of an epoch by name, from those of its examples (2, N)."""
 
 
 class Classification(Task):
@@ -87,7 +88,7 @@ class Classification(Task):
                 f"batch_size {self.batch_size} is larger than the training set of "
                 f"{count} images; choose a smaller one"
             )
-        self.units = self.steps * self.batch_size
+        self.units = self.examples = self.steps * self.batch_size
 
     def images(self, split: str, rows: Tensor | slice) -> Tensor:
         """Return images (B, C, H, W) as numbers from 0 to 1."""
@@ -99,7 +100,7 @@ class Classification(Task):
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield augmented images (B, C, H, W) and labels (B,) of one epoch."""
-        order = self.order(len(self.data["train.labels"]), epoch)[: self.units]
+        order = self.order(len(self.data["train.labels"]), epoch)[: self.examples]
         generator = stream(self.seed, epoch, "augmentation", self.device)
         for rows in order.split(self.batch_size):
             images = augment(self.images("train", rows), self.settings["augmentation"], generator)
@@ -127,11 +128,11 @@ class Classification(Task):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             images = self.normalise(self.images(split, part))
             scores.append(self.loss(model, (images, self.data[f"{split}.labels"][part].long()))[1])
-        return self.summarise(split, scores)
+        return self.summarise(split, torch.cat(scores, dim=1))
 
-    def summarise(self, split: str, scores: list[Tensor]) -> dict[str, float]:
+    def summarise(self, split: str, scores: Tensor) -> dict[str, float]:
         """Return the scores of an epoch by name; see metrics.classification."""
-        loss, correct = torch.cat(scores, dim=1).cpu().numpy()
+        loss, correct = scores.cpu().numpy()
         return metrics.classification(loss, correct, self.batch_size)
 
 
@@ -146,8 +147,8 @@ class LanguageModelling(Task):
             split: self.cut(torch.from_numpy(data.arrays[f"{split}.tokens"].astype("int64")))
             for split in ("train", "validation", "test")
         }
-        count = len(self.data["train"][0])
-        self.steps = -(-count // self.batch_size)
+        self.examples = len(self.data["train"][0])
+        self.steps = -(-self.examples // self.batch_size)
         self.units = int((self.data["train"][1] > 0).sum())
 
     def cut(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,11 +184,12 @@ class LanguageModelling(Task):
         """Return the scores of a model on a split."""
         model.eval()
         pairs = zip(*(part.split(self.batch_size) for part in self.data[split]), strict=True)
-        return self.summarise(split, [self.loss(model, pair)[1] for pair in pairs])
+        scores = [self.loss(model, pair)[1] for pair in pairs]
+        return self.summarise(split, torch.cat(scores, dim=1))
 
-    def summarise(self, split: str, scores: list[Tensor]) -> dict[str, float]:
+    def summarise(self, split: str, scores: Tensor) -> dict[str, float]:
         """Return the scores of an epoch by name; see metrics.language_modelling."""
-        loss, tokens = torch.cat(scores, dim=1).cpu().numpy()
+        loss, tokens = scores.cpu().numpy()
         length = self.settings["sequence_length"]
         return metrics.language_modelling(
             loss, tokens, self.batch_size, length, self.manifest["bytes"][split]

@@ -82,7 +82,10 @@ def _train_epoch(task, model, optimizer, settings, epoch, progress) -> dict[str,
     model.train()
     # Dropout draws from the global stream; seeding it here lets any epoch be repeated alone.
     torch.manual_seed(stream(task.seed, epoch, "dropout").initial_seed())
-    losses, scores = [], []  # on the device: reading them would stop it at every step
+    # Filled on the device, where reading them at every step would stop it; and made once, because
+    # small blocks that outlive a step lie between its large ones and keep them from being reused.
+    losses = torch.zeros(task.steps, device=task.device)
+    scores = torch.empty(2, task.examples, device=task.device)
     for step, batch in enumerate(task.batches(epoch)):
         rate = optimizers.learning_rate_factor(
             settings["schedule"], epoch - 1 + (step + 0.5) / task.steps, settings["epochs"]
@@ -95,20 +98,21 @@ def _train_epoch(task, model, optimizer, settings, epoch, progress) -> dict[str,
         if settings["gradient_clipping"]:
             nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clipping"])
         optimizer.step()
-        losses.append(objective.detach())
-        scores.append(batch_scores)
+        losses[step] = objective.detach()
+        first = step * task.batch_size
+        scores[:, first : first + batch_scores.shape[1]] = batch_scores
         if progress.due():
-            _check(losses, epoch, task.steps)
+            _check(losses, epoch)
             progress.step_line(epoch, step + 1, objective.item())
-    _check(losses, epoch, task.steps)
+    _check(losses, epoch)
     return task.summarise("train", scores)
 
 
-def _check(losses: list[Tensor], epoch: int, steps: int) -> None:
-    """Raise DivergenceError where a loss of this epoch is not finite."""
-    bad = (~torch.isfinite(torch.stack(losses))).nonzero()
+def _check(losses: Tensor, epoch: int) -> None:
+    """Raise DivergenceError where a loss (steps,) of this epoch is not finite."""
+    bad = (~torch.isfinite(losses)).nonzero()
     if len(bad):
-        raise DivergenceError((epoch - 1) * steps + int(bad[0]) + 1)
+        raise DivergenceError((epoch - 1) * len(losses) + int(bad[0]) + 1)
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,154 @@
+"""The language model against an LSTM cell written as in the textbook, and its published size."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainstudy import models
+from trainstudy.models.lstm import LanguageModel
+
+VOCABULARY, EMBEDDING, HIDDEN = 11, 6, 4
+TOLERANCES = {
+    torch.float32: {"rtol": 1e-5, "atol": 1e-6},
+    torch.float64: {"rtol": 1e-10, "atol": 1e-12},
+}
+
+
+def build(layers: int = 1, table: Tensor | None = None, dropout: float = 0.0) -> LanguageModel:
+    torch.manual_seed(0)
+    settings = {
+        "layers": layers,
+        "hidden": HIDDEN,
+        "embedding": "learned" if table is None else "gpt1",
+        "embedding_size": EMBEDDING,
+        "dropout": dropout,
+    }
+    return models.build("lstm", settings, {"vocabulary": VOCABULARY}, table)
+
+
+def random_table() -> Tensor:
+    return torch.randn(VOCABULARY, EMBEDDING, generator=torch.Generator().manual_seed(1))
+
+
+def random_tokens(sequences: int = 3, length: int = 7) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randint(0, VOCABULARY, (sequences, length), generator=generator)
+
+
+def textbook_logits(tokens: Tensor, w: dict[str, Tensor], layers: int) -> Tensor:
+    """Run the cells one token and one layer at a time, from a zero state."""
+    h = [w["table"].new_zeros(len(tokens), HIDDEN) for _ in range(layers)]
+    c = [w["table"].new_zeros(len(tokens), HIDDEN) for _ in range(layers)]
+    logits = []
+    for step in range(tokens.shape[1]):
+        x = torch.stack([w["table"][token] for token in tokens[:, step].tolist()])
+        for layer in range(layers):
+            gates = (
+                x @ w[f"lstm.weight_ih_l{layer}"].T
+                + w[f"lstm.bias_ih_l{layer}"]
+                + h[layer] @ w[f"lstm.weight_hh_l{layer}"].T
+                + w[f"lstm.bias_hh_l{layer}"]
+            )
+            i, f, g, o = (gates[:, n * HIDDEN : (n + 1) * HIDDEN] for n in range(4))
+            c[layer] = torch.sigmoid(f) * c[layer] + torch.sigmoid(i) * torch.tanh(g)
+            h[layer] = torch.sigmoid(o) * torch.tanh(c[layer])
+            x = h[layer]
+        projected = (x @ w["project.weight"].T + w["project.bias"]).clamp(min=0)
+        logits.append(projected @ w["table"].T)
+    return torch.stack(logits, dim=1)
+
+
+def test_published_model_has_exactly_the_published_number_of_parameters():
+    table = torch.zeros(()).expand(40_479, 768)  # one number in memory
+    settings = {"layers": 1, "hidden": 512, "embedding_size": 768, "dropout": 0.0}
+    model = models.build("lstm", settings, {"vocabulary": 40_479}, table)
+    assert models.parameter_counts(model) == (3_019_520, 3_019_520 + 40_479 * 768)
+
+
+def test_given_table_is_frozen_and_not_saved():
+    table = random_table()
+    model = build(table=table.clone())
+    logits = model(random_tokens())
+    logits.square().sum().backward()
+    assert not model.table.requires_grad
+    assert model.table.grad is None
+    assert "table" not in dict(model.named_parameters())
+    assert "table" not in model.state_dict()
+    assert torch.equal(model.table, table)
+    assert all(weight.grad is not None for weight in model.parameters())
+
+
+def test_learned_table_is_one_parameter_for_input_and_output():
+    model = build()
+    trained, total = models.parameter_counts(model)
+    lstm = 4 * HIDDEN * (EMBEDDING + HIDDEN + 2)
+    head = HIDDEN * EMBEDDING + EMBEDDING
+    assert trained == total == lstm + head + VOCABULARY * EMBEDDING
+    assert "table" in model.state_dict()
+
+    tokens = torch.full((2, 3), 5)
+    model(tokens)[..., 7].sum().backward()
+    used = model.table.grad.abs().sum(dim=1) > 0
+    # Row 5 is looked up at the input, row 7 is a row of the output layer.
+    assert used.nonzero().flatten().tolist() == [5, 7]
+
+
+def test_learned_table_starts_small_so_that_tied_logits_do_too():
+    torch.manual_seed(0)
+    table = LanguageModel(1000, 64, HIDDEN, layers=1).table
+    assert table.std().item() == pytest.approx(0.02, rel=0.02)  # 5 standard errors
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_agrees_with_the_textbook_forward_and_backward(frozen, layers, dtype):
+    model = build(layers, random_table() if frozen else None).to(dtype)
+    copies = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    weights = {name: copy.requires_grad_() for name, copy in copies.items()}
+    if frozen:
+        weights["table"] = model.table.clone()
+    tokens = random_tokens()
+    direction = torch.randn(
+        *tokens.shape, VOCABULARY, generator=torch.Generator().manual_seed(3), dtype=dtype
+    )
+
+    logits, expected = model(tokens), textbook_logits(tokens, weights, layers)
+    (logits * direction).sum().backward()
+    (expected * direction).sum().backward()
+
+    assert logits.shape == (*tokens.shape, VOCABULARY)
+    torch.testing.assert_close(logits, expected, **TOLERANCES[dtype])
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(
+            weight.grad,
+            weights[name].grad,
+            rtol=TOLERANCES[dtype]["rtol"],
+            atol=TOLERANCES[dtype]["atol"] * max(1.0, weight.grad.abs().max().item()),
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("changed", [0, 3, 6])
+def test_changing_a_token_changes_no_feature_before_it(layers, changed):
+    model, tokens = build(layers, random_table()), random_tokens()
+    other = tokens.clone()
+    other[:, changed] = (other[:, changed] + 1) % VOCABULARY
+    before, after = model.features(tokens), model.features(other)
+    assert torch.equal(before[:, :changed], after[:, :changed])
+    assert not torch.equal(before[:, changed], after[:, changed])
+
+
+def test_every_sequence_starts_from_the_same_state():
+    model, tokens = build(table=random_table()), random_tokens()
+    together = model.features(tokens)
+    torch.testing.assert_close(together[2:], model.features(tokens[2:]))
+    torch.testing.assert_close(together, model.features(tokens))
+
+
+def test_dropout_acts_in_training_and_not_in_evaluation():
+    model, tokens = build(layers=1, table=random_table(), dropout=0.5), random_tokens()
+    assert not torch.equal(model.features(tokens), model.features(tokens))
+    model.eval()
+    assert torch.equal(model.features(tokens), model.features(tokens))

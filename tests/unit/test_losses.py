@@ -1,0 +1,152 @@
+"""The fused output layer and cross-entropy against F.cross_entropy on all logits."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainstudy import losses
+from trainstudy.losses import linear_cross_entropy
+
+ROWS, SIZE, VOCABULARY = 12, 5, 9
+MANY_PADDED = [3, 0, 8, 1, 0, 0, 4, 4, 7, 2, 5, 0]
+NONE_PADDED = [3, 6, 8, 1, 8, 2, 4, 4, 7, 2, 5, 1]
+ONE_LEFT = [0] * 7 + [6] + [0] * 4
+
+
+def inputs() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(ROWS, SIZE, generator=generator, requires_grad=True)
+    weight = torch.randn(VOCABULARY, SIZE, generator=generator, requires_grad=True)
+    return features, weight
+
+
+def reference(
+    features: Tensor, weight: Tensor, targets: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    logits = features @ weight.T
+    mean = F.cross_entropy(logits, targets, ignore_index=0, label_smoothing=smoothing)
+    return mean, F.cross_entropy(logits, targets, ignore_index=0, reduction="none")
+
+
+@pytest.mark.parametrize("rows", [1, 5, 6, ROWS, 1024])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "targets", [MANY_PADDED, NONE_PADDED, ONE_LEFT], ids=["many padded", "none padded", "one left"]
+)
+def test_agrees_with_cross_entropy_on_all_logits(monkeypatch, targets, smoothing, rows):
+    monkeypatch.setattr(losses, "ROWS", rows)
+    targets = torch.tensor(targets)
+    (features, weight), (other_features, other_weight) = inputs(), inputs()
+
+    mean, each = linear_cross_entropy(features, weight, targets, smoothing, torch.float32)
+    expected_mean, expected_each = reference(other_features, other_weight, targets, smoothing)
+    (2.5 * mean).backward()
+    (2.5 * expected_mean).backward()
+
+    torch.testing.assert_close(mean, expected_mean)
+    torch.testing.assert_close(each, expected_each)
+    torch.testing.assert_close(features.grad, other_features.grad)
+    torch.testing.assert_close(weight.grad, other_weight.grad)
+    assert not each.requires_grad
+
+
+def test_padding_gets_no_loss_and_no_gradient():
+    (features, weight), targets = inputs(), torch.tensor(MANY_PADDED)
+    mean, each = linear_cross_entropy(features, weight, targets, 0.1, torch.float32)
+    mean.backward()
+    assert torch.equal(each == 0, targets == 0)
+    assert torch.equal((features.grad == 0).all(dim=1), targets == 0)
+
+
+def test_smoothing_enters_the_mean_only():
+    (features, weight), targets = inputs(), torch.tensor(MANY_PADDED)
+    plain, each = linear_cross_entropy(features, weight, targets, 0.0, torch.float32)
+    smooth, same = linear_cross_entropy(features, weight, targets, 0.1, torch.float32)
+    assert torch.equal(each, same)
+    assert plain != smooth
+    torch.testing.assert_close(plain, each.sum() / (targets > 0).sum())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_gradient_is_the_slope_of_the_loss(smoothing):
+    (features, weight), targets = inputs(), torch.tensor(MANY_PADDED)
+
+    def loss(features: Tensor, weight: Tensor) -> float:
+        return linear_cross_entropy(features, weight, targets, smoothing, torch.float32)[0].item()
+
+    linear_cross_entropy(features, weight, targets, smoothing, torch.float32)[0].backward()
+    generator, step = torch.Generator().manual_seed(1), 1e-2
+    for _ in range(5):
+        a = torch.randn(features.shape, generator=generator)
+        b = torch.randn(weight.shape, generator=generator)
+        a, b = a / a.norm(), b / b.norm()
+        ahead = loss(features.detach() + step * a, weight.detach() + step * b)
+        behind = loss(features.detach() - step * a, weight.detach() - step * b)
+        slope = (features.grad * a).sum() + (weight.grad * b).sum()
+        assert (ahead - behind) / (2 * step) == pytest.approx(slope.item(), abs=1e-4)
+
+
+def test_frozen_weight_gets_no_gradient_and_leaves_that_of_the_features_as_it_is():
+    (features, weight), (other_features, other_weight) = inputs(), inputs()
+    targets = torch.tensor(MANY_PADDED)
+    weight.requires_grad_(False)
+    linear_cross_entropy(features, weight, targets, 0.1, torch.float32)[0].backward()
+    reference(other_features, other_weight, targets, 0.1)[0].backward()
+    assert weight.grad is None
+    torch.testing.assert_close(features.grad, other_features.grad)
+
+
+def test_without_gradients_the_losses_are_the_same():
+    (features, weight), targets = inputs(), torch.tensor(MANY_PADDED)
+    mean, each = linear_cross_entropy(features, weight, targets, 0.1, torch.float32)
+    with torch.no_grad():
+        silent_mean, silent_each = linear_cross_entropy(
+            features.detach(), weight, targets, 0.1, torch.float32
+        )
+    assert not silent_mean.requires_grad
+    assert torch.equal(mean, silent_mean)
+    assert torch.equal(each, silent_each)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_bf16_agrees_to_its_precision_and_returns_float32(monkeypatch, smoothing):
+    monkeypatch.setattr(losses, "ROWS", 5)
+    (features, weight), (other_features, other_weight) = inputs(), inputs()
+    targets = torch.tensor(MANY_PADDED)
+
+    mean, each = linear_cross_entropy(
+        features.bfloat16(), weight, targets, smoothing, torch.bfloat16
+    )
+    expected_mean, expected_each = reference(other_features, other_weight, targets, smoothing)
+    mean.backward()
+    expected_mean.backward()
+
+    assert mean.dtype == each.dtype == features.grad.dtype == weight.grad.dtype == torch.float32
+    assert not torch.equal(each, expected_each)
+    # bf16 has 8 significant bits: a relative error of 0.4 % in every logit, of up to about 5.
+    torch.testing.assert_close(mean, expected_mean, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(each, expected_each, rtol=0.02, atol=0.05)
+    torch.testing.assert_close(features.grad, other_features.grad, rtol=0.05, atol=0.01)
+    torch.testing.assert_close(weight.grad, other_weight.grad, rtol=0.05, atol=0.01)
+
+
+def test_softmax_of_bf16_logits_is_computed_in_float32():
+    features, weight = (part.detach().bfloat16() for part in inputs())
+    targets = torch.tensor(MANY_PADDED)
+    mean, each = linear_cross_entropy(features, weight, targets, 0.1, torch.bfloat16)
+    logits = (features @ weight.T).float()
+    expected = F.cross_entropy(logits, targets, ignore_index=0, reduction="none")
+    torch.testing.assert_close(each, expected)
+    expected = F.cross_entropy(logits, targets, ignore_index=0, label_smoothing=0.1)
+    torch.testing.assert_close(mean, expected)
+
+
+def test_huge_logits_stay_finite():
+    features = torch.tensor([[1000.0], [-1000.0]], requires_grad=True)
+    weight = torch.tensor([[0.0], [1.0], [-1.0]], requires_grad=True)
+    mean, each = linear_cross_entropy(features, weight, torch.tensor([1, 1]), 0.0, torch.float32)
+    mean.backward()
+    assert each.tolist() == [0.0, 2000.0]
+    assert features.grad.isfinite().all()
+    assert weight.grad.isfinite().all()

@@ -1,0 +1,355 @@
+"""The training loop on tiny real runs of every family, and on scripted ones."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainstudy import models, optimizers, trainer
+from trainstudy.arrays import Dataset
+from trainstudy.tasks import TASKS, Task, stream
+from trainstudy.trainer import Outcome, fit
+
+CPU = torch.device("cpu")
+SPLITS = ("train", "validation", "test")
+FIXED = {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1}
+VIT = {"depth": 1, "dim": 16, "heads": 2, "mlp": 16, "patch": 4, "norm": "pre", "dropout": 0.0}
+LSTM = {"layers": 1, "hidden": 16, "embedding": "learned", "embedding_size": 12, "dropout": 0.0}
+MODELS = {
+    "vit": ("vit", VIT),
+    "lstm": ("lstm", LSTM),
+    "googlenet": ("cnn", {"name": "googlenet"}),
+    "resnet": ("cnn", {"name": "resnet"}),
+    "resnet-preact": ("cnn", {"name": "resnet-preact"}),
+    "densenet": ("cnn", {"name": "densenet"}),
+}
+
+
+def images() -> Dataset:
+    """Return noisy images whose brightness decides their class."""
+    rng = np.random.default_rng(0)
+    arrays, shapes = {}, {}
+    for split, count in zip(SPLITS, (48, 16, 16), strict=True):
+        labels = rng.permutation(count).astype(np.uint8) % 2
+        noise = rng.integers(0, 128, (count, 1, 8, 8))
+        arrays[f"{split}.images"] = (noise + 127 * labels[:, None, None, None]).astype(np.uint8)
+        arrays[f"{split}.labels"] = labels
+        shapes[f"{split}.images"] = [count, 1, 8, 8]
+    manifest = {"kind": "images", "classes": 2, "mean": [0.5], "deviation": [0.3]}
+    return Dataset(arrays, manifest | {"shapes": shapes})
+
+
+def text() -> Dataset:
+    """Return a text that says the same five tokens over and over."""
+    arrays = {f"{split}.tokens": np.tile(np.arange(1, 6, dtype=np.uint16), 21) for split in SPLITS}
+    return Dataset(arrays, {"kind": "text", "vocabulary": 6, "bytes": dict.fromkeys(SPLITS, 200)})
+
+
+def settings(name: str, **changed) -> dict:
+    family, model = MODELS[name]
+    return {
+        "family": family,
+        "model": model,
+        "epochs": 3,
+        "batch_size": 4 if family == "lstm" else 16,
+        "sequence_length": 8,
+        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+        "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 5e-4, "momentum": 0.9},
+        "schedule": FIXED,
+        "gradient_clipping": None,
+        "label_smoothing": 0.0,
+        "precision": "fp32",
+    } | changed
+
+
+def sgd(lr: float) -> dict:
+    return {"name": "sgd", "lr": lr, "weight_decay": 0.0, "momentum": 0.0}
+
+
+def start(chosen: dict, seed: int = 1) -> tuple[Task, nn.Module]:
+    """Return the task and the fresh model of a run."""
+    dataset = text() if chosen["family"] == "lstm" else images()
+    torch.manual_seed(seed)
+    model = models.build(chosen["family"], chosen["model"], dataset.manifest)
+    return TASKS[dataset.manifest["kind"]](dataset, chosen, seed, CPU), model
+
+
+def run(chosen: dict, seed: int = 1) -> Outcome:
+    return fit(*start(chosen, seed), chosen)
+
+
+def values(outcome: Outcome, split: str, metric: str) -> list[float]:
+    """Return a score of every epoch."""
+    return [r["value"] for r in outcome.rows if (r["split"], r["metric"]) == (split, metric)]
+
+
+def timeless(outcome: Outcome) -> list[tuple]:
+    return [
+        (row["epoch"], row["split"], row["metric"], row["value"])
+        for row in outcome.rows
+        if row["metric"] != "seconds"
+    ]
+
+
+def train_epoch(task: Task, model: nn.Module, optimizer, epoch: int, chosen: dict) -> Tensor:
+    """Train one epoch by a loop without any refinement; return the scores of its examples."""
+    model.train()
+    torch.manual_seed(stream(task.seed, epoch, "dropout").initial_seed())
+    scores = []
+    for step, batch in enumerate(task.batches(epoch)):
+        middle = epoch - 1 + (step + 0.5) / task.steps
+        warmup = chosen["schedule"]["warmup_epochs"]
+        optimizer.param_groups[0]["lr"] = chosen["optimizer"]["lr"] * min(1, middle / warmup)
+        objective, batch_scores = task.loss(model, batch)
+        optimizer.zero_grad()
+        objective.backward()
+        optimizer.step()
+        scores.append(batch_scores)
+    return torch.cat(scores, dim=1)
+
+
+class ScriptedTask:
+    """One weight that grows by 1 in every step, with losses and validation scores as written.
+
+    The test accuracy of a weight is 1 / weight: the longer the training, the lower.
+    """
+
+    unit, units, steps, examples, batch_size = "steps", 2, 2, 2, 1
+    selects, sign, seed, device = "accuracy", +1, 1, CPU
+
+    def __init__(self, validation: list[dict], losses: dict[int, float] | None = None) -> None:
+        self.validation, self.losses = iter(validation), losses or {}
+
+    def batches(self, epoch: int) -> Iterator[int]:
+        yield from range(epoch * 2 - 1, epoch * 2 + 1)  # the step, counted from 1
+
+    def loss(self, model: nn.Module, step: int) -> tuple[Tensor, Tensor]:
+        return self.losses.get(step, 0.0) - model.weight.sum(), torch.zeros(2, 1)
+
+    def summarise(self, split: str, scores: Tensor) -> dict[str, float]:
+        return {"loss": 1.0, "accuracy": 0.5, "perplexity": 1.0}
+
+    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+        if split == "validation":
+            return {"loss": 1.0, "accuracy": 0.5, "perplexity": 1.0} | next(self.validation)
+        return {"loss": 1.0, "accuracy": 1 / model.weight.item()}
+
+
+def scripted(task: ScriptedTask, epochs: int) -> Outcome:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    return fit(task, model, settings("vit", epochs=epochs, optimizer=sgd(1.0)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_learns(name):
+    fast = {"name": "adamw", "lr": 0.03, "weight_decay": 5e-4, "momentum": 0.9}
+    chosen = (
+        settings(name, epochs=10, optimizer=fast) if name == "lstm" else settings(name, epochs=4)
+    )
+    outcome = run(chosen)
+    losses = values(outcome, "train", "loss")
+    assert losses[-1] < 0.6 * losses[0]
+    assert outcome.diverged_step is None
+    if name == "vit":
+        assert values(outcome, "test", "accuracy")[0] == 1
+    if name == "lstm":
+        assert values(outcome, "test", "perplexity")[0] < 1.5
+
+
+@pytest.mark.parametrize("name", ["vit", "lstm"])
+def test_every_epoch_leaves_a_row_for_every_score(name):
+    outcome = run(settings(name))
+    scores = {
+        "vit": {"loss", "loss_published", "accuracy", "accuracy_published"},
+        "lstm": {
+            "loss",
+            "loss_published",
+            "perplexity",
+            "perplexity_published",
+            "bits_per_byte",
+        },
+    }[name] | {"seconds"}
+    expected = [(e, "train", m) for e in (1, 2, 3) for m in scores | {"learning_rate"}]
+    expected += [(e, "validation", m) for e in (1, 2, 3) for m in scores]
+    expected += [(e, "test", m) for e in {3, outcome.best_epoch} for m in scores]
+    found = [(row["epoch"], row["split"], row["metric"]) for row in outcome.rows]
+    assert sorted(found) == sorted(expected)
+    seconds = [row["seconds"] for row in outcome.rows]
+    assert seconds == sorted(seconds)
+    assert 0 < seconds[0] <= seconds[-1] <= outcome.seconds
+
+
+@pytest.mark.parametrize(("name", "dropout"), [("vit", 0.2), ("lstm", 0.2)])
+def test_equal_seeds_give_equal_numbers_to_the_last_bit_and_others_do_not(name, dropout):
+    chosen = settings(name, model=MODELS[name][1] | {"dropout": dropout}, epochs=2)
+    first = run(chosen)
+    torch.rand(3)
+    again, other = run(chosen), run(chosen, seed=2)
+    assert timeless(again) == timeless(first)
+    assert again.weights.keys() == first.weights.keys()
+    assert all(torch.equal(again.weights[key], first.weights[key]) for key in first.weights)
+    assert values(other, "train", "loss") != values(first, "train", "loss")
+
+
+@pytest.mark.parametrize("name", ["vit", "lstm"])
+def test_a_run_is_what_a_plain_loop_does(name):
+    schedule = FIXED | {"warmup_epochs": 1.5}
+    chosen = settings(name, model=MODELS[name][1] | {"dropout": 0.2}, schedule=schedule)
+    outcome = run(chosen)
+
+    task, model = start(chosen)
+    optimizer = optimizers.build(chosen["optimizer"], model)
+    weights = {}
+    for epoch in (1, 2, 3):
+        scores = task.summarise("train", train_epoch(task, model, optimizer, epoch, chosen))
+        assert values(outcome, "train", "loss")[epoch - 1] == scores["loss"]
+        expected = task.evaluate(model, "validation")["loss"]
+        assert values(outcome, "validation", "loss")[epoch - 1] == expected
+        weights[epoch] = {key: w.clone() for key, w in model.state_dict().items()}
+    best = weights[outcome.best_epoch]
+    assert all(torch.equal(outcome.weights[key], best[key]) for key in best)
+    # The last steps of the epochs lie 1/2 step before their ends.
+    ends = [epoch - 0.5 / task.steps for epoch in (1, 2, 3)]
+    rates = [pytest.approx(0.01 * min(1, end / 1.5)) for end in ends]
+    assert values(outcome, "train", "learning_rate") == rates
+
+
+@pytest.mark.parametrize("name", ["vit", "lstm"])
+def test_an_epoch_repeats_alone_from_the_state_before_it(name, monkeypatch):
+    chosen = settings(
+        name,
+        model=MODELS[name][1] | {"dropout": 0.2},
+        optimizer=sgd(0.05),  # which has no state of its own
+        schedule=FIXED | {"warmup_epochs": 2},
+    )
+    task, model = start(chosen)
+    states, evaluate = [], task.evaluate
+
+    def remember(model: nn.Module, split: str) -> dict[str, float]:
+        states.append({key: w.clone() for key, w in model.state_dict().items()})
+        return evaluate(model, split)
+
+    monkeypatch.setattr(task, "evaluate", remember)
+    fit(task, model, chosen)
+
+    task, model = start(chosen, seed=1)
+    model.load_state_dict(states[1])
+    train_epoch(task, model, optimizers.build(chosen["optimizer"], model), 3, chosen)
+    assert all(torch.equal(w, states[2][key]) for key, w in model.state_dict().items())
+
+
+def test_a_frozen_table_is_not_among_the_weights():
+    chosen = settings("lstm", epochs=1)
+    task, _ = start(chosen)
+    table = torch.randn(6, 12, generator=torch.Generator().manual_seed(0))
+    model = models.build("lstm", LSTM, task.manifest, table.clone())
+    outcome = fit(task, model, chosen)
+    assert outcome.weights.keys() == dict(model.named_parameters()).keys()
+    assert torch.equal(model.table, table)
+
+
+def test_validation_alone_decides_which_epoch_is_best():
+    accuracies = [{"accuracy": value} for value in (0.2, 0.9, 0.9, 0.4)]
+    outcome = scripted(ScriptedTask(accuracies), epochs=4)
+    assert outcome.best_epoch == 2  # the first of two equal ones
+    assert outcome.best_score == 0.9
+    assert outcome.weights["weight"].item() == 4  # after 2 epochs of 2 steps
+    tests = [r for r in outcome.rows if r["split"] == "test" and r["metric"] == "accuracy"]
+    # The weights of the last epoch are 8, those of the best 4.
+    assert [(row["epoch"], row["value"]) for row in tests] == [(4, 1 / 8), (2, 1 / 4)]
+
+
+def test_the_last_epoch_is_tested_once_where_it_is_the_best():
+    outcome = scripted(ScriptedTask([{"accuracy": 0.1}, {"accuracy": 0.2}]), epochs=2)
+    assert outcome.best_epoch == 2
+    tests = [r for r in outcome.rows if r["split"] == "test" and r["metric"] == "accuracy"]
+    assert [(row["epoch"], row["value"]) for row in tests] == [(2, 1 / 4)]
+
+
+def test_the_lowest_validation_loss_is_best_where_the_task_says_so():
+    task = ScriptedTask([{"loss": 3.0, "accuracy": 0.9}, {"loss": 1.0}, {"loss": 2.0}])
+    task.selects, task.sign = "loss", -1
+    assert scripted(task, epochs=3).best_epoch == 2
+
+
+def test_an_enormous_learning_rate_diverges_at_the_step_after_the_first():
+    chosen = settings("lstm", optimizer=sgd(1e30))
+    outcome = run(chosen)
+    assert outcome.diverged_step == 2
+    assert outcome.rows == []
+    assert outcome.best_epoch is None
+    assert outcome.weights.keys() == start(chosen)[1].state_dict().keys()
+
+
+def test_divergence_in_a_later_epoch_keeps_what_was_before():
+    steep = {"name": "step", "warmup_epochs": 0, "milestones": [1], "gamma": 1e32}
+    chosen = settings("lstm", optimizer=sgd(0.01), schedule=steep)
+    outcome, calm = run(chosen), run(chosen | {"epochs": 1, "schedule": FIXED})
+    task, _ = start(chosen)
+    assert outcome.diverged_step == task.steps + 2
+    assert timeless(outcome) == [row for row in timeless(calm) if row[1] != "test"]
+    assert outcome.best_epoch == 1
+    assert all(torch.equal(outcome.weights[key], calm.weights[key]) for key in calm.weights)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("bad", [1, 2, 3, 4])
+def test_divergence_names_the_first_step_whose_loss_is_not_finite(bad, loss):
+    task = ScriptedTask([{}] * 2, losses=dict.fromkeys(range(bad, 5), loss))
+    outcome = scripted(task, epochs=2)
+    assert outcome.diverged_step == bad
+    finished = range(1, (bad - 1) // 2 + 1)
+    assert {row["epoch"] for row in outcome.rows} == set(finished)
+    assert "test" not in {row["split"] for row in outcome.rows}
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run_too():
+    outcome = scripted(ScriptedTask([{}, {"loss": math.nan, "accuracy": 1.0}]), epochs=3)
+    assert outcome.diverged_step == 4  # the last step of epoch 2
+    assert math.isnan(values(outcome, "validation", "loss")[1])
+    assert values(outcome, "test", "loss") == []
+    assert outcome.best_epoch == 1
+
+
+def test_divergence_is_said_in_the_log(caplog):
+    scripted(ScriptedTask([{}], losses={2: math.nan}), epochs=1)
+    assert "diverged" in caplog.text
+    assert "step 2" in caplog.text
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.25, 0.25), (4.0, 1.0)])
+def test_clipping_limits_the_norm_of_the_gradient(share, expected):
+    def change(clipping: float | None) -> float:
+        chosen = settings(
+            "lstm", epochs=1, batch_size=100, optimizer=sgd(1.0), gradient_clipping=clipping
+        )
+        task, model = start(chosen)
+        before = nn.utils.parameters_to_vector(model.parameters()).detach()
+        fit(task, model, chosen)
+        return (nn.utils.parameters_to_vector(model.parameters()) - before).norm().item()
+
+    free = change(None)  # one step of plain descent at rate 1: the norm of the gradient
+    assert change(share * free) == pytest.approx(expected * free, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["vit", "lstm"])
+def test_label_smoothing_changes_training_but_not_what_is_reported(name):
+    # One step only, so that both report on the same, initial weights.
+    plain = settings(name, epochs=1, batch_size=48 if name == "vit" else 100)
+    one, other = run(plain), run(plain | {"label_smoothing": 0.3})
+    assert values(other, "train", "loss") == values(one, "train", "loss")
+    assert any(not torch.equal(one.weights[key], other.weights[key]) for key in one.weights)
+    assert values(other, "test", "loss") != values(one, "test", "loss")
+
+
+def test_progress_lines_name_epoch_step_and_loss(monkeypatch, caplog):
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_LINES", -1)
+    with caplog.at_level("INFO"):
+        run(settings("vit", epochs=2))
+    assert "epoch 2/2  step 3/3  loss" in caplog.text
+    assert "validation loss" in caplog.text
+    assert "images/s" in caplog.text
