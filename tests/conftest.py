@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Threads of tiny matrix products wait for each other longer than they compute. A run sets its own
+# number of threads, whatever stands here.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Machines that run the tests are shared: the same examples every time, and no time limit on one.
 settings.register_profile("trainstudy", derandomize=True, deadline=None, database=None)
 settings.load_profile("trainstudy")

@@ -5,7 +5,9 @@ no torch, no numpy.
 """
 
 import difflib
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -28,7 +30,7 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     to say where a mistake stands), `schemas` the folder of config.yaml and experiment.yaml.
     Raises ConfigError with every problem found.
     """
-    places = _Places(files)
+    places = _Places(files, config)
     problems = list(places.duplicates)
     problems += _violations(config, _schema(schemas / "config.yaml"), lambda p: places.find([p]))
     if not problems:
@@ -47,7 +49,7 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     if not problems:
         problems += _unknown_selection(config, runs, places)
     if problems:
-        raise ConfigError(_screen(problems))
+        raise ConfigError(_screen(list(dict.fromkeys(problems))))
     chosen = set(config["select"])
     return {n: run for n, run in sorted(runs.items()) if n in chosen or run["group"] in chosen}
 
@@ -96,11 +98,27 @@ def _overlay_value(key: str, lower: dict, upper: dict) -> object:
     return value
 
 
-def _schema(file: Path) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(yaml.safe_load(file.read_text()))
+def _is_whole(checker: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)  # JSON Schema takes 10.0 too
 
 
-def _violations(instance: object, schema: jsonschema.Draft202012Validator, find) -> list[str]:
+def _is_number(checker: object, value: object) -> bool:
+    return _is_whole(checker, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_whole, "number": _is_number}
+    ),
+)
+
+
+def _schema(file: Path) -> jsonschema.protocols.Validator:
+    return _Validator(yaml.safe_load(file.read_text()))
+
+
+def _violations(instance: object, schema: jsonschema.protocols.Validator, find) -> list[str]:
     errors = schema.iter_errors(instance)
     ordered = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
     return list(dict.fromkeys(line for error in ordered for line in _explain(error, find)))
@@ -116,7 +134,7 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in value]
         return [f"{find(path)}: the key '{key}' is missing." for key in missing]
-    if error.schema is False:
+    if error.validator == "not":
         return [f"{find(path)}: this key has no meaning for this family of models; remove it."]
     if error.validator == "enum":
         known = _known(str(value), error.validator_value)
@@ -211,11 +229,15 @@ def _screen(problems: list[str]) -> str:
 class _Places:
     """Knows in which file and line each key of the configuration stands."""
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], config: dict) -> None:
         self.lines: dict[tuple, str] = {}
         self.duplicates: list[str] = []
+        stored: dict = {}
         for file in files:
-            self._walk(yaml.compose(Path(file).read_text(encoding="utf-8")), (), Path(file))
+            text = Path(file).read_text(encoding="utf-8")
+            self._walk(yaml.compose(text), (), Path(file))
+            _update(stored, yaml.safe_load(text) or {})
+        self.typed = set(_differing(config, stored))  # what --config set
 
     def _walk(self, node: yaml.Node | None, path: tuple, file: Path) -> None:
         if isinstance(node, yaml.SequenceNode):
@@ -245,6 +267,8 @@ class _Places:
         """
         paths = [tuple(p if isinstance(p, int) else str(p) for p in path) for path in paths]
         for path in paths:
+            if any(path[: len(typed)] == typed for typed in self.typed):
+                return f"command line (--config), {_dotted(path)}"
             if path in self.lines:
                 return f"{self.lines[path]}, {_dotted(path)}"
         for depth in range(1, max(map(len, paths), default=0)):
@@ -252,6 +276,28 @@ class _Places:
                 if path[:-depth] in self.lines:
                     return f"{self.lines[path[:-depth]]}, {_dotted(path)}"
         return f"command line (--config), {_dotted(paths[0])}" if paths[0] else "the configuration"
+
+
+def _update(lower: dict, upper: dict) -> None:
+    """Lay one file over another as Snakemake does."""
+    for key, value in upper.items():
+        if isinstance(value, dict) and isinstance(lower.get(key), dict):
+            _update(lower[key], value)
+        else:
+            lower[key] = value
+
+
+def _differing(config: object, stored: object, path: tuple = ()) -> Iterator[tuple]:
+    """Yield the paths of what a configuration holds beside or against the files."""
+    if not (isinstance(config, dict) and isinstance(stored, dict)):
+        if repr(config) != repr(stored):
+            yield path
+        return
+    for key, value in config.items():
+        if key in stored:
+            yield from _differing(value, stored[key], (*path, str(key)))
+        else:
+            yield (*path, str(key))
 
 
 def _dotted(path: tuple) -> str:

@@ -27,6 +27,10 @@ class Source:
     sha256: str | None = None
     blob: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.sha256 is None and self.blob is None:
+            raise FetchError(f"{self.url} is pinned by no checksum.")
+
 
 def fetch(path: str, source: Source, target: Path, mirror: str | None = None) -> None:
     """Bring one source to `target`, verified.
@@ -76,8 +80,6 @@ def _marks(file: Path, source: Source) -> list[tuple[str, object, object]]:
         marks.append(("SHA-256", source.sha256, sha256(file)))
     if source.blob is not None:
         marks.append(("git blob id", source.blob, git_blob(file)))
-    if not any(name != "size in bytes" for name, _, _ in marks):
-        raise FetchError(f"{source.url} is pinned by no checksum.")
     return marks
 
 
@@ -125,13 +127,14 @@ def _download(url: str, part: Path) -> None:
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            downloader = pooch.HTTPDownloader(progressbar=_progress(part.name), timeout=30)
-            downloader(url, str(part), None)
+            with _progress(part.name) as bar:
+                pooch.HTTPDownloader(progressbar=bar, timeout=30)(url, str(part), None)
             return
         except (requests.RequestException, OSError, ValueError) as error:
             part.unlink(missing_ok=True)
             status = getattr(getattr(error, "response", None), "status_code", None)
-            final = attempt == ATTEMPTS or (status is not None and 400 <= status < 500)
+            refused = status is not None and 400 <= status < 500 and status not in (408, 429)
+            final = attempt == ATTEMPTS or refused
             if final:
                 raise FetchError(
                     f"{url} could not be downloaded (attempt {attempt} of {ATTEMPTS}): {error}\n"

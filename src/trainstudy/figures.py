@@ -32,9 +32,11 @@ def learning_curves(
         (metrics.family == family)
         & metrics.metric.isin(shown)
         & metrics.split.isin(["train", "validation"])
-    ].assign(group=metrics.experiment.map(groups))
+    ]
+    rows = rows.assign(group=rows.experiment.map(groups))
     column, label = AXES[axis]
     order = list(dict.fromkeys(groups[name] for name in sorted(rows.experiment.unique())))
+    order = order or ["no run completed an epoch"]
     sns.set_theme(context="paper", style="whitegrid", font_scale=1.15)
     figure, panels = plt.subplots(
         len(order), 2, figsize=(11, 3.8 * len(order)), squeeze=False, layout="constrained"
@@ -42,10 +44,13 @@ def learning_curves(
     for group, pair in zip(order, panels, strict=True):
         part = rows[rows.group == group]
         for panel, metric in zip(pair, shown, strict=True):
-            _panel(panel, part[part.metric == metric], column, metric)
+            if len(part):
+                _panel(panel, part[part.metric == metric], column, metric)
             panel.set(xlabel=label, ylabel=LABELS[metric], title=group)
             if column == "epoch":
                 panel.xaxis.get_major_locator().set_params(integer=True)
+        if part.empty:
+            continue
         pair[0].get_legend().remove()
         sns.move_legend(pair[1], "upper left", bbox_to_anchor=(1.02, 1), frameon=False, title=None)
     return figure
@@ -66,7 +71,7 @@ def _panel(panel: plt.Axes, rows: pd.DataFrame, column: str, metric: str) -> Non
         style_order=["train", "validation"],
         markers=True,
         markersize=5,
-        palette=sns.color_palette("colorblind", len(names)),
+        palette=sns.color_palette("colorblind" if len(names) <= 10 else "husl", len(names)),
         errorbar=None,
         ax=panel,
     )

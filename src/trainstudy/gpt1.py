@@ -15,7 +15,7 @@ BPE_SOURCES = {
     "gpt1/encoder_bpe_40000.json": Source(
         f"{_REPOSITORY}/encoder_bpe_40000.json",
         size=815_973,
-        sha256="fdf49b19de7e236852091da09b84a7a3cd5e7b0e79916376cf45f6b8127b8078",
+        sha256="fdf49b19e7de236852091da09b84a7a3cd5e7b0e79916376cf45f6b8127b8078",
     ),
     "gpt1/vocab_40000.bpe": Source(
         f"{_REPOSITORY}/vocab_40000.bpe",

@@ -18,6 +18,7 @@ def job(file: str, name: str) -> Iterator[None]:
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setFormatter(logging.Formatter(f"{name}: %(message)s"))
     root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     root.handlers[:] = [to_file, to_terminal]
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
@@ -29,5 +30,6 @@ def job(file: str, name: str) -> Iterator[None]:
         raise
     finally:
         logging.captureWarnings(False)
-        root.handlers.clear()
+        root.handlers[:] = handlers
+        root.setLevel(level)
         to_file.close()

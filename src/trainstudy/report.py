@@ -107,7 +107,7 @@ def _given(value: object) -> bool:
 
 def _plain(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:g}"
+        return repr(value).removesuffix(".0")
     return str(value.tolist()) if hasattr(value, "tolist") else str(value)
 
 

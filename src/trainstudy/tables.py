@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,6 +201,8 @@ def _cell(value: object, column: str) -> str:
 def _number(value: float, column: str) -> str:
     if "accuracy" in column:
         return f"{100 * value:.2f} %"
+    if math.isinf(value):  # a perplexity may be beyond all numbers
+        return "∞"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -116,7 +116,11 @@ def _check(losses: Tensor, epoch: int) -> None:
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}
+    # Contiguous: the CNNs keep their weights channels last, which safetensors cannot store.
+    return {
+        name: weight.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, weight in model.state_dict().items()
+    }
 
 
 def _keep_best(outcome: Outcome, model: nn.Module, epoch: int, score: float) -> None:

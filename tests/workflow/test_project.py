@@ -28,8 +28,8 @@ def test_snakemake_lint_has_no_remarks():
 @pytest.mark.parametrize(
     "command",
     [
-        ["ruff", "check", "src", "tests", "workflow", "envs"],
-        ["ruff", "format", "--check", "src", "tests", "workflow", "envs"],
+        ["ruff", "check", "src", "tests", "workflow", "envs", "benchmarks"],
+        ["ruff", "format", "--check", "src", "tests", "workflow", "envs", "benchmarks"],
         ["snakefmt", "--check", "Snakefile", "workflow"],
         ["mypy"],
     ],

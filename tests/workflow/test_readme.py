@@ -59,4 +59,4 @@ def test_its_python_example_runs_on_the_columns_there_are(finished, monkeypatch,
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "validation_loss_best" in printed
-    assert re.search(r"^split\s+train\s+validation|^split\s+test\s+train\s+validation", printed, re.M)
+    assert re.search(r"^split\s+(test\s+)?train\s+validation", printed, re.M)

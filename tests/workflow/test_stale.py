@@ -1,10 +1,14 @@
 """What is run again after a change, and what is not. Job counts are those of real Snakemake."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+ROOT = Path(__file__).parents[2]
 AFTER_TRAINING = {"aggregate": 1, "make_tables": 1, "plot_figures": 1, "write_report": 1}
 PRESENTATION = {"plot_figures": 1, "write_report": 1}
 
@@ -62,8 +66,6 @@ def test_reordering_keys_reruns_nothing(finished):
     finished.config["bases"]["vit"] = dict(reversed(finished.config["bases"]["vit"].items()))
     config = finished.folder / "config.yaml"
     before = config.read_text()
-    import yaml
-
     config.write_text(yaml.safe_dump(finished.config, sort_keys=False))
     assert config.read_text() != before
     assert finished.stale() == {}
@@ -114,3 +116,16 @@ def edit(study, file, text):
     path = study.folder / file
     assert path.is_file()
     path.write_text(path.read_text() + text)
+
+
+def test_the_full_study_fetches_every_source_once_and_trains_every_experiment(fresh):
+    shutil.copy(ROOT / "config.yaml", fresh.folder / "config.yaml")
+    assert fresh.stale() == {
+        "fetch": 10,
+        "prepare": 2,
+        "prepare_embedding": 1,
+        "train": 24,
+        **AFTER_TRAINING,
+    }
+    one = fresh.stale("--config", "select=[vit-2-adamw]", "seeds=[1,2,3]")
+    assert one == {"fetch": 2, "prepare": 1, "train": 3, **AFTER_TRAINING}

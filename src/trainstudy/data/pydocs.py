@@ -58,13 +58,16 @@ def load(file: Path):
 def _train_bpe(lines: list[str]):
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # A mark in front of every word: with an end-of-word suffix, as GPT-1 has, the trainer numbers
+    # the tokens differently each time.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         special_tokens=["<unk>"],
-        end_of_word_suffix="</w>",
         show_progress=False,
     )
     tokenizer.train_from_iterator(lines, trainer)

@@ -156,4 +156,4 @@ def build(settings: dict, manifest: dict, table: Tensor | None) -> nn.Sequential
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode=side, nonlinearity="relu")
-    return network
+    return network.to(memory_format=torch.channels_last)

@@ -1,0 +1,307 @@
+"""Every data set: the contract of trainstudy.data, and what its prepared form holds."""
+
+import hashlib
+import io
+import sys
+from pydoc_data.topics import topics
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from trainstudy import arrays, data
+from trainstudy.data import cifar10, digits, pydocs, wikitext2
+from trainstudy.fetch import Source
+
+SPLITS = ("train", "validation", "test")
+
+
+# The contract
+
+
+def test_the_data_sets_of_the_study_are_found():
+    assert {"cifar10", "digits", "pydocs", "wikitext2"} <= set(data.names())
+    assert data.names() == sorted(data.names())
+
+
+@pytest.mark.parametrize("name", data.names())
+def test_a_data_set_keeps_the_contract(name):
+    module = data.find(name)
+    assert module.KIND in ("images", "text")
+    if module.KIND == "images":
+        channels, height, width = module.SHAPE
+        assert channels >= 1
+        assert height == width  # augmentation and patches take square images
+    else:
+        assert module.TOKENIZER
+    assert isinstance(module.ORIGIN, str)
+    assert "\n" not in module.ORIGIN
+    assert isinstance(module.EMBEDDED, bool)
+    assert module.EMBEDDED == (not module.SOURCES)
+    assert all(isinstance(source, Source) for source in module.SOURCES.values())
+    assert all(not path.startswith(("/", ".")) for path in module.SOURCES)
+    assert callable(module.prepare)
+    assert callable(module.load)
+
+
+def test_a_module_that_is_dropped_into_the_folder_is_a_data_set(tmp_path, monkeypatch):
+    (tmp_path / "birds.py").write_text('KIND = "images"\nSHAPE = (3, 64, 64)\n')
+    monkeypatch.setattr(data, "__path__", [*data.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "trainstudy.data.birds", raising=False)
+    assert "birds" in data.names()
+    assert data.find("birds").SHAPE == (3, 64, 64)
+    del sys.modules["trainstudy.data.birds"]
+    del data.birds
+
+
+def test_a_data_set_that_does_not_exist_is_not_found():
+    assert "birds" not in data.names()
+    with pytest.raises(ModuleNotFoundError, match="birds"):
+        data.find("birds")
+
+
+# Those that need no download
+
+
+@pytest.fixture(scope="module", params=["digits", "pydocs"])
+def embedded(request, tmp_path_factory) -> arrays.Dataset:
+    folder = tmp_path_factory.mktemp(request.param)
+    file = folder / "set.safetensors"
+    arrays.prepare(request.param, folder, file, file.with_suffix(".json"))
+    return data.find(request.param).load(file)
+
+
+def test_embedded_data_are_prepared_without_any_source(embedded):
+    module = data.find(embedded.manifest["dataset"])
+    assert embedded.manifest["origin"] == "embedded"
+    assert embedded.manifest["sources"] == {}
+    assert embedded.manifest["kind"] == module.KIND
+    assert embedded.manifest["description"] == module.ORIGIN
+    assert len(embedded.manifest["sha256"]) == 64
+
+
+def test_embedded_data_are_the_same_every_time(embedded):
+    again, _ = data.find(embedded.manifest["dataset"]).prepare({})
+    assert again.keys() == embedded.arrays.keys()
+    for name, array in again.items():
+        np.testing.assert_array_equal(embedded.arrays[name], array)
+
+
+@pytest.fixture(scope="module")
+def prepared_digits():
+    return digits.prepare({})
+
+
+def test_digits_have_the_shapes_of_their_splits(prepared_digits):
+    prepared, _ = prepared_digits
+    counts = {"train": 1295, "validation": 143, "test": 359}
+    for split, count in counts.items():
+        assert prepared[f"{split}.images"].shape == (count, *digits.SHAPE)
+        assert prepared[f"{split}.labels"].shape == (count,)
+        assert prepared[f"{split}.images"].dtype == prepared[f"{split}.labels"].dtype == np.uint8
+    assert sum(counts.values()) == 1797
+
+
+def test_every_digit_is_in_one_split_with_its_label(prepared_digits):
+    prepared, _ = prepared_digits
+    source = load_digits()
+    given = sorted(
+        (image.tobytes(), label)
+        for image, label in zip((source.images).astype(np.uint8), source.target, strict=True)
+    )
+    found = sorted(
+        (np.rint(image / 255 * 16).astype(np.uint8).tobytes(), label)
+        for split in SPLITS
+        for image, label in zip(
+            prepared[f"{split}.images"], prepared[f"{split}.labels"], strict=True
+        )
+    )
+    assert found == given
+
+
+def test_digits_use_the_full_range_of_a_byte(prepared_digits):
+    prepared, manifest = prepared_digits
+    pixels = prepared["train.images"]
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert set(np.unique(prepared["train.labels"])) == set(range(manifest["classes"]))
+
+
+def test_digits_are_normalised_by_their_training_images(prepared_digits):
+    prepared, manifest = prepared_digits
+    pixels = prepared["train.images"] / 255
+    (mean,), (deviation,) = manifest["mean"], manifest["deviation"]
+    normal = (pixels - mean) / deviation
+    assert normal.mean() == pytest.approx(0, abs=1e-9)
+    assert normal.std() == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def prepared_pydocs():
+    return pydocs.prepare({})
+
+
+def test_pydocs_are_tokens_of_a_vocabulary_of_2001(prepared_pydocs):
+    prepared, manifest = prepared_pydocs
+    assert manifest["vocabulary"] == 2001
+    assert prepared.keys() == {f"{split}.tokens" for split in SPLITS}
+    for tokens in prepared.values():
+        assert tokens.ndim == 1
+        assert tokens.dtype == np.uint16
+        assert tokens.min() >= 1  # 0 is padding
+        assert tokens.max() <= 2000
+
+
+def test_pydocs_are_parted_by_topic(prepared_pydocs):
+    prepared, manifest = prepared_pydocs
+    text = sum(len(line.encode()) for topic in topics.values() for line in kept_lines(topic))
+    assert sum(manifest["bytes"].values()) == text
+    assert prepared["train.tokens"].size > 5 * prepared["validation.tokens"].size > 0
+    assert prepared["test.tokens"].size > 0
+    for split in SPLITS:  # a plausible tokenizer: one to ten bytes a token
+        assert 1 < manifest["bytes"][split] / prepared[f"{split}.tokens"].size < 10
+
+
+def kept_lines(topic: str) -> list[str]:
+    return [line for line in topic.splitlines(keepends=True) if line.strip()]
+
+
+def test_the_manifest_of_pydocs_holds_the_checksum_of_the_text(prepared_pydocs):
+    text = "".join(topics[topic] for topic in sorted(topics))
+    assert prepared_pydocs[1]["embedded"]["sha256"] == {
+        "pydoc_data.topics": hashlib.sha256(text.encode()).hexdigest()
+    }
+
+
+# CIFAR-10, from small files of the published schema
+
+
+def png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "png")
+    return stream.getvalue()
+
+
+def parquet(file, images: list[bytes], labels: list[int], chunk: int = 7):
+    """Write images as the published files hold them: {bytes, path} and a label, in row groups."""
+    schema = pa.schema(
+        {"img": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64()}
+    )
+    rows = [
+        {"img": {"bytes": image, "path": None}, "label": label}
+        for image, label in zip(images, labels, strict=True)
+    ]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), file, row_group_size=chunk)
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+LABELS = [index % 10 for index in range(24)]
+
+
+def cifar_sources(folder, train: tuple, test: tuple) -> dict:
+    sources = {path: folder / path for path in cifar10.SOURCES}
+    for file, (images, labels) in zip(sources.values(), (train, test), strict=True):
+        parquet(file, images, labels)
+    return sources
+
+
+def test_cifar10_is_decoded_pixel_by_pixel(tmp_path):
+    images = [png(pixels) for pixels in PIXELS]
+    sources = cifar_sources(tmp_path, (images[:20], LABELS[:20]), (images[20:], LABELS[20:]))
+    prepared, _ = cifar10.prepare(sources)
+    # (H, W, C) → (C, H, W): the red plane comes first.
+    np.testing.assert_array_equal(prepared["test.images"], PIXELS[20:].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(prepared["test.images"][:, 0], PIXELS[20:, :, :, 0])
+    assert prepared["test.labels"].tolist() == LABELS[20:]
+    assert {array.dtype for array in prepared.values()} == {np.dtype(np.uint8)}
+
+
+def test_cifar10_is_parted_nine_to_one(tmp_path):
+    images = [png(pixels) for pixels in PIXELS[:20]]
+    sources = cifar_sources(tmp_path, (images, LABELS[:20]), (images[:1], [0]))
+    prepared, _ = cifar10.prepare(sources)
+    assert prepared["train.images"].shape == (18, 3, 32, 32)
+    assert prepared["validation.images"].shape == (2, 3, 32, 32)
+    found = sorted(
+        (image.tobytes(), label)
+        for split in ("train", "validation")
+        for image, label in zip(
+            prepared[f"{split}.images"], prepared[f"{split}.labels"], strict=True
+        )
+    )
+    given = sorted((PIXELS[i].transpose(2, 0, 1).tobytes(), LABELS[i]) for i in range(20))
+    assert found == given
+
+
+def test_cifar10_is_normalised_as_in_the_reports(tmp_path):
+    images = [png(pixels) for pixels in PIXELS[:10]]
+    sources = cifar_sources(tmp_path, (images, LABELS[:10]), (images, LABELS[:10]))
+    _, manifest = cifar10.prepare(sources)
+    assert manifest["classes"] == 10
+    assert manifest["mean"] == (0.49139968, 0.48215841, 0.44653091)
+    assert manifest["deviation"] == (0.24703223, 0.24348513, 0.26158784)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "found"),
+    [
+        (np.zeros((32, 31, 3), np.uint8), "31 × 32 RGB"),
+        (np.zeros((28, 28, 3), np.uint8), "28 × 28 RGB"),
+        (np.zeros((32, 32), np.uint8), "32 × 32 L"),
+        (np.zeros((32, 32, 4), np.uint8), "32 × 32 RGBA"),
+    ],
+)
+def test_an_image_of_another_kind_is_named_by_its_row(tmp_path, pixels, found):
+    images = [png(p) for p in PIXELS[:9]] + [png(pixels)]
+    parquet(tmp_path / "train.parquet", images, LABELS[:10])
+    with pytest.raises(ValueError, match=f"row 9: .* found {found}$") as caught:
+        cifar10._decode(tmp_path / "train.parquet")
+    assert str(tmp_path / "train.parquet") in str(caught.value)
+
+
+@pytest.mark.parametrize("label", [10, -1, 266])
+def test_a_label_beyond_the_ten_classes_is_refused(tmp_path, label):
+    images = [png(pixels) for pixels in PIXELS[:3]]
+    parquet(tmp_path / "train.parquet", images, [0, label, 9])
+    with pytest.raises(ValueError, match="labels must be 0–9") as caught:
+        cifar10._decode(tmp_path / "train.parquet")
+    assert str(label) in str(caught.value)
+
+
+def test_cifar10_of_the_mirror_has_the_published_shapes(mirror):
+    for path, count in zip(cifar10.SOURCES, (50_000, 10_000), strict=True):
+        file = pq.ParquetFile(mirror / path)
+        assert file.metadata.num_rows == count
+        assert {"img", "label"} <= set(file.schema_arrow.names)
+
+
+# WikiText-2
+
+
+def test_wikitext2_keeps_the_lines_that_are_not_blank(tmp_path, monkeypatch):
+    lines = [" = Title = \n", "", "  \n", " a line \n"]
+    given: dict = {}
+    monkeypatch.setattr(wikitext2.gpt1, "tokenizer", lambda vocabulary, merges: "tokenizer")
+    monkeypatch.setattr(
+        arrays, "tokenise", lambda tokenizer, splits: (given.update(splits), {"vocabulary": 3})
+    )
+    sources = {path: tmp_path / f"{n}" for n, path in enumerate(wikitext2.SOURCES)}
+    for path, file in sources.items():
+        if path.endswith(".parquet"):
+            pq.write_table(pa.table({"text": [*lines, path.split("/")[-1].split("-")[0]]}), file)
+    _, manifest = wikitext2.prepare(sources)
+    assert given == {split: [" = Title = \n", " a line \n", split] for split in SPLITS}
+    assert manifest["vocabulary"] == 3
+
+
+def test_wikitext2_of_the_mirror_gives_the_published_counts(mirror):
+    prepared, manifest = wikitext2.prepare({path: mirror / path for path in wikitext2.SOURCES})
+    tokens = {split: len(prepared[f"{split}.tokens"]) for split in SPLITS}
+    assert tokens == {"train": 2_356_376, "validation": 245_046, "test": 279_023}
+    assert [-(-count // 256) for count in tokens.values()] == [9_205, 958, 1_090]
+    assert manifest["vocabulary"] == 40_479
+    assert all(array.min() >= 1 for array in prepared.values())
+    assert max(array.max() for array in prepared.values()) <= 40_478

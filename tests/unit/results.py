@@ -1,0 +1,79 @@
+"""Results made by hand, in the schemas of the real ones: for tables, figures and report."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from trainstudy import records
+
+DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
+MODEL: dict[str, dict] = {
+    "lstm": {"model.layers": 1, "model.embedding": "gpt1", "sequence_length": 256},
+    "vit": {"model.depth": 2, "model.norm": "pre", "augmentation.crop_scale": [0.8, 1.0]},
+    "cnn": {"model.name": "resnet", "schedule.milestones": [100.0, 150.0]},
+}
+
+
+def a_run(experiment: str, seed: int = 42, **facts: object) -> dict:
+    """Return a row of runs.parquet; its family is the first part of the name."""
+    family = experiment.split("-")[0]
+    return {
+        "experiment": experiment,
+        "family": family,
+        "dataset": DATASET[family],
+        "seed": seed,
+        "status": "finished",
+        **MODEL[family],
+        "epochs": 3,
+        "batch_size": 16,
+        "optimizer.name": "adamw",
+        "optimizer.lr": 0.001,
+        "parameters_trained": 1000,
+        "parameters_total": 1000,
+        "seconds_total": 12.0,
+        "throughput_unit": "tokens" if family == "lstm" else "images",
+        "resumes": 0,
+        "started": "2026-01-02T03:04:05+00:00",
+        "threads": 1,
+        "device": "CPU",
+        "commit": "0123456789ab",
+        "machine": json.dumps({"processor": "Abacus 9", "cores": "2", "system": "Linux"}),
+        "versions": json.dumps({"python": "3.11.7", "torch": "2.0"}),
+        "data_origin": "original",
+        "data_description": "the real thing",
+        "data_sha256": "c0ffee" + "0" * 58,
+    } | facts
+
+
+def curve(run: dict, split: str, metric: str, *values: float, first: int = 1) -> list[dict]:
+    """Return a metric row for each value, one an epoch; epoch e ends after 10·e seconds."""
+    owner = {name: run[name] for name in ("experiment", "family", "dataset", "seed")}
+    return [
+        owner
+        | {"epoch": epoch, "split": split, "metric": metric, "value": value, "seconds": 10 * epoch}
+        for epoch, value in enumerate(values, start=first)
+    ]
+
+
+def published(*rows: tuple) -> pd.DataFrame:
+    """Return published figures: (report, experiment, metric, split, value, unit)."""
+    columns = ["report", "experiment", "metric", "split", "value", "unit"]
+    return pd.DataFrame(rows, columns=columns).assign(note="")
+
+
+def stored(folder: Path, rows: list[dict], schema: pa.Schema) -> pd.DataFrame:
+    """Write rows to a file of their own and read them as the study does."""
+    file = folder / f"{len(list(folder.iterdir()))}.parquet"
+    records.write(rows, schema, file)
+    return pd.read_parquet(file)
+
+
+def frames(folder: Path, runs: list[dict], metrics: list[dict] = (), reports=None) -> tuple:
+    """Return what tables.read returns."""
+    return (
+        stored(folder, runs, records.RUNS),
+        stored(folder, list(metrics), records.METRICS),
+        published() if reports is None else reports,
+    )

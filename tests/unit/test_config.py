@@ -1,0 +1,804 @@
+"""The settings of every run, from the files a user edits; and what is said about mistakes."""
+
+import copy
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from snakemake.utils import update_config
+
+from trainstudy import data
+from trainstudy.config import ConfigError, resolve, training_settings
+from trainstudy.records import flatten
+
+ROOT = Path(__file__).parents[2]
+SCHEMAS = ROOT / "workflow/schemas"
+CONFIG, DEMO = ROOT / "config.yaml", ROOT / "config/demo.yaml"
+
+# A small study with one key a line, so that mistakes have a line of their own.
+STUDY = """\
+study: tiny
+seeds: [1, 2]
+select: [core]
+mirror: null
+threads: 1
+bases:
+  lstm:
+    group: core
+    family: lstm
+    dataset: wikitext2
+    model:
+      layers: 1
+      hidden: 512
+      embedding: gpt1
+      embedding_size: 768
+      dropout: 0.0
+    sequence_length: 256
+    epochs: 10
+    batch_size: 16
+    optimizer:
+      name: adam
+      lr: 1.0e-3
+      weight_decay: 0.0
+      momentum: 0.9
+    schedule: {name: none, warmup_epochs: 0, milestones: [], gamma: 0.1}
+    gradient_clipping: null
+    label_smoothing: 0.0
+    precision: bf16
+  vit:
+    group: core
+    family: vit
+    dataset: cifar10
+    model:
+      depth: 2
+      dim: 256
+      heads: 8
+      mlp: 512
+      patch: 4
+      norm: pre
+      dropout: 0.0
+    augmentation:
+      flip: 0.5
+      crop_scale: [0.8, 1.0]
+      crop_ratio: [0.9, 1.1]
+    epochs: 20
+    batch_size: 128
+    optimizer: {name: adamw, lr: 3.0e-4, weight_decay: 5.0e-4, momentum: 0.9}
+    schedule:
+      name: cosine
+      warmup_epochs: 5
+      milestones: [10]
+      gamma: 0.1
+    gradient_clipping: 1.0
+    label_smoothing: 0.0
+    precision: fp32
+  deep: {base: vit, model: {depth: 6}}
+experiments:
+  words: {base: lstm}
+  pictures: {base: vit}
+  more-pictures: {base: deep, model: {norm: post}}
+"""
+
+
+def merged(*files: Path) -> dict:
+    """Lay configuration files over each other as Snakemake does."""
+    config: dict = {}
+    for file in files:
+        update_config(config, yaml.safe_load(file.read_text()))
+    return config
+
+
+def study(*files: Path) -> dict[str, dict]:
+    return resolve(merged(*files), list(files), SCHEMAS)
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[str, dict]:
+    return study(CONFIG)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a configuration file, STUDY with a piece of it replaced unless said otherwise."""
+
+    def write(old: str = "", new: str = "", text: str = STUDY, name: str = "study.yaml") -> Path:
+        assert not old or text.count(old) == 1, f"{old!r} must stand in the text once"
+        file = tmp_path / name
+        file.write_text(text.replace(old, new) if old else text)
+        return file
+
+    return write
+
+
+def line_of(study: str, text: str) -> int:
+    """Return the line on which a text ends."""
+    assert study.count(text) == 1, f"{text!r} must stand in the study once"
+    return 1 + study[: study.index(text) + len(text)].count("\n")
+
+
+def complaint(*files: Path, **command_line) -> str:
+    """Return what is said about a study that cannot be run."""
+    with pytest.raises(ConfigError) as caught:
+        resolve(merged(*files) | command_line, list(files), SCHEMAS)
+    return str(caught.value)
+
+
+# The study of config.yaml
+
+
+def test_the_study_holds_24_experiments_in_three_groups(full):
+    groups = {group: {n for n, run in full.items() if run["group"] == group} for group in GROUPS}
+    assert groups == GROUPS
+    assert len(full) == 24
+
+
+GROUPS = {
+    "core": {
+        *(f"lstm-1-{optimizer}" for optimizer in ("adam", "adamw", "sgd", "momentum")),
+        *(f"vit-2-{optimizer}" for optimizer in ("adam", "adamw", "sgd", "momentum")),
+        "lstm-2-adamw",
+        "lstm-4-adamw",
+        "vit-4-adamw",
+        "vit-6-adamw",
+        "vit-6-adamw-postnorm",
+    },
+    "longer": {
+        "vit-6-adamw-25-epochs",
+        "vit-6-adamw-postnorm-25-epochs",
+        "vit-6-adamw-50-epochs",
+    },
+    "cnn": {
+        f"cnn-{name}{epochs}"
+        for name in ("googlenet", "resnet", "resnet-preact", "densenet")
+        for epochs in ("", "-10-epochs")
+    },
+}
+
+
+def test_seed_42_in_one_job(full):
+    assert merged(CONFIG)["seeds"] == [42]
+
+
+@pytest.mark.parametrize("name", sorted(n for n in GROUPS["core"] if n.startswith("lstm")))
+def test_recipe_of_the_language_models(full, name):
+    _, layers, optimizer = name.split("-")
+    assert training_settings(full[name]) == {
+        "family": "lstm",
+        "dataset": "wikitext2",
+        "model": {
+            "layers": int(layers),
+            "hidden": 512,
+            "embedding": "gpt1",
+            "embedding_size": 768,
+            "dropout": 0.0,
+        },
+        "sequence_length": 256,
+        "epochs": 10,
+        "batch_size": 16,
+        "optimizer": {
+            "name": optimizer,
+            "lr": 1e-3,
+            "weight_decay": 0.0 if optimizer == "adam" else 5e-4,
+            "momentum": 0.9,
+        },
+        "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
+        "gradient_clipping": None,
+        "label_smoothing": 0.0,
+        "precision": "bf16",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(n for g in GROUPS.values() for n in g if n[:3] == "vit"))
+def test_recipe_of_the_vision_transformers(full, name):
+    _, depth, optimizer, *rest = name.split("-")
+    assert training_settings(full[name]) == {
+        "family": "vit",
+        "dataset": "cifar10",
+        "model": {
+            "depth": int(depth),
+            "dim": 256,
+            "heads": 8,
+            "mlp": 512,
+            "patch": 4,
+            "norm": "post" if "postnorm" in rest else "pre",
+            "dropout": 0.0,
+        },
+        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+        "epochs": next((int(part) for part in rest if part.isdigit()), 10),
+        "batch_size": 128,
+        "optimizer": {
+            "name": optimizer,
+            "lr": 3e-4,
+            "weight_decay": 0.0 if optimizer == "adam" else 5e-4,
+            "momentum": 0.9,
+        },
+        "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
+        "gradient_clipping": None,
+        "label_smoothing": 0.0,
+        "precision": "bf16",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS["cnn"]))
+def test_recipe_of_the_cnns(full, name):
+    network = name.removeprefix("cnn-").removesuffix("-10-epochs")
+    momentum = network in ("resnet", "resnet-preact")
+    assert training_settings(full[name]) == {
+        "family": "cnn",
+        "dataset": "cifar10",
+        "model": {"name": network},
+        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+        "epochs": 10 if name.endswith("-10-epochs") else 180,
+        "batch_size": 128,
+        "optimizer": {
+            "name": "momentum" if momentum else "adamw",
+            "lr": 0.1 if momentum else 1e-3,
+            "weight_decay": 1e-4,
+            "momentum": 0.9,
+        },
+        "schedule": {"name": "step", "warmup_epochs": 0, "milestones": [100, 150], "gamma": 0.1},
+        "gradient_clipping": None,
+        "label_smoothing": 0.0,
+        "precision": "bf16",
+    }
+
+
+def test_the_demo_is_the_same_study_on_data_that_need_no_download(full):
+    demo = study(CONFIG, DEMO)
+    assert list(demo) == list(full)
+    for name, run in demo.items():
+        assert run["group"] == full[name]["group"]
+        assert run["optimizer"]["name"] == full[name]["optimizer"]["name"]
+        for setting in ("layers", "depth", "norm", "name"):
+            assert run["model"].get(setting) == full[name]["model"].get(setting)
+        assert data.find(run["dataset"]).SOURCES == {}
+
+
+def test_training_settings_are_all_but_the_group(full):
+    run = full["vit-2-adamw"]
+    assert {"group": "core"} | training_settings(run) == run
+    assert "group" in run
+
+
+# Merging
+
+
+def test_an_experiment_is_laid_over_its_chain_of_bases(write):
+    run = study(write())["more-pictures"]
+    assert run["model"]["norm"] == "post"  # its own
+    assert run["model"]["depth"] == 6  # of deep
+    assert run["model"]["heads"] == 8  # of vit, the base of deep
+    assert "base" not in run
+
+
+OTHER_VALUES = {
+    "words": {
+        "group": "other",
+        "dataset": "pydocs",
+        "model.layers": 3,
+        "model.hidden": 64,
+        "model.embedding": "learned",
+        "model.embedding_size": 32,
+        "model.dropout": 0.5,
+        "sequence_length": 32,
+    },
+    "pictures": {
+        "group": "other",
+        "dataset": "digits",
+        "model.depth": 3,
+        "model.dim": 512,
+        "model.heads": 16,
+        "model.mlp": 64,
+        "model.patch": 8,
+        "model.norm": "post",
+        "model.dropout": 0.1,
+        "augmentation.flip": 0.25,
+        "augmentation.crop_scale": [0.5, 0.75],
+        "augmentation.crop_ratio": [1.0, 1.0],
+        "epochs": 15,
+        "batch_size": 1,
+        "optimizer.name": "sgd",
+        "optimizer.lr": 2,
+        "optimizer.weight_decay": 0.5,
+        "optimizer.momentum": 0.0,
+        "schedule.name": "step",
+        "schedule.warmup_epochs": 0.5,
+        "schedule.milestones": [],
+        "schedule.gamma": 1.0,
+        "gradient_clipping": None,
+        "label_smoothing": 0.1,
+        "precision": "bf16",
+    },
+}
+
+
+def set_at(config: dict, path: str, value: object) -> None:
+    *sections, key = path.split(".")
+    for section in sections:
+        config = config.setdefault(section, {})
+    config[key] = value
+
+
+@pytest.mark.parametrize(
+    ("experiment", "key"), [(name, key) for name, keys in OTHER_VALUES.items() for key in keys]
+)
+def test_an_experiment_overrides_a_key_of_its_base_and_nothing_else(write, experiment, key):
+    file = write()
+    before = flatten(study(file)[experiment])
+    # GPT-1's embedding admits no other vocabulary or size.
+    changes = {"model.embedding": "learned"} if experiment == "words" else {}
+    changes |= {key: OTHER_VALUES[experiment][key]}
+    assert before[key] != changes[key], "the test needs another value than that of the base"
+    config = merged(file) | {"select": [experiment]}
+    for path, value in changes.items():
+        set_at(config["experiments"][experiment], path, value)
+    after = flatten(resolve(config, [file], SCHEMAS)[experiment])
+    assert after == before | changes
+
+
+def test_every_key_of_the_bases_is_tried_above(write):
+    runs = study(write())
+    keys = {key for name in OTHER_VALUES for key in flatten(runs[name])} - {"family"}
+    assert keys == {key for keys in OTHER_VALUES.values() for key in keys}
+
+
+def test_keys_are_sorted_at_every_level(full):
+    def check(level: dict) -> None:
+        assert list(level) == sorted(level)
+        for value in level.values():
+            if isinstance(value, dict):
+                check(value)
+
+    check(full)
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=5)
+def test_the_order_of_keys_in_the_files_changes_nothing(full, shuffler: random.Random):
+    def shuffled(value):
+        if not isinstance(value, dict):
+            return value
+        keys = shuffler.sample(list(value), len(value))
+        return {key: shuffled(value[key]) for key in keys}
+
+    assert repr(resolve(shuffled(merged(CONFIG)), [CONFIG], SCHEMAS)) == repr(full)
+
+
+def test_the_configuration_is_left_as_it_was():
+    config = merged(CONFIG)
+    before = copy.deepcopy(config)
+    runs = resolve(config, [CONFIG], SCHEMAS)
+    runs["vit-2-adamw"]["model"]["depth"] = 99
+    runs["cnn-resnet"]["schedule"]["milestones"] = None
+    assert config == before
+
+
+@pytest.mark.parametrize(
+    ("selection", "chosen"),
+    [
+        (["longer"], GROUPS["longer"]),
+        (["vit-2-sgd"], {"vit-2-sgd"}),
+        (["longer", "vit-2-sgd", "cnn"], GROUPS["longer"] | GROUPS["cnn"] | {"vit-2-sgd"}),
+        (["longer", "vit-6-adamw-50-epochs"], GROUPS["longer"]),
+    ],
+)
+def test_select_takes_groups_and_single_experiments(selection, chosen):
+    runs = resolve(merged(CONFIG) | {"select": selection}, [CONFIG], SCHEMAS)
+    assert list(runs) == sorted(chosen)
+
+
+def test_resolving_needs_neither_torch_nor_numpy():
+    code = f"""
+import sys
+from pathlib import Path
+import yaml
+from trainstudy import config, data
+file = Path({str(CONFIG)!r})
+runs = config.resolve(yaml.safe_load(file.read_text()), [file], Path({str(SCHEMAS)!r}))
+assert len(runs) == 24
+loaded = {{"torch", "numpy", "pyarrow", "pandas", "matplotlib"}} & set(sys.modules)
+assert not loaded, loaded
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+class Mistake(NamedTuple):
+    old: str  # what is replaced in STUDY,
+    new: str  # and by what
+    key: str  # the key that is named
+    cure: str  # what is said about it
+    at: str = ""  # the text of the line that is named; the last line of `new` unless given
+
+
+MISTAKES = {
+    "misspelt key": Mistake(
+        "      lr: 1.0e-3",
+        "      lrr: 1.0e-3",
+        "bases.lstm.optimizer.lrr",
+        "unknown key. Did you mean 'lr'?",
+    ),
+    "unknown key of its own": Mistake(
+        "    precision: fp32",
+        "    precision: fp32\n    zebra: 1",
+        "bases.vit.zebra",
+        "unknown key. Possible: augmentation, batch_size,",
+    ),
+    "unknown key at the top": Mistake(
+        "threads: 1", "threads: 1\nthread: 2", "thread", "'threads'?"
+    ),
+    "exponent without a dot": Mistake(
+        "      lr: 1.0e-3",
+        "      lr: 1e-3",
+        "bases.lstm.optimizer.lr",
+        "1e-3 is text, not a number: YAML wants a dot and a signed exponent. Write 1.0e-3.",
+    ),
+    "exponent without a sign": Mistake(
+        "      lr: 1.0e-3",
+        "      lr: 2.5e1",
+        "bases.lstm.optimizer.lr",
+        "Write 2.5e+1.",
+    ),
+    "text for a number": Mistake(
+        "    epochs: 10",
+        "    epochs: ten",
+        "bases.lstm.epochs",
+        "'ten' is not of type 'integer'",
+    ),
+    "number for a name": Mistake(
+        "      norm: pre",
+        "      norm: 3",
+        "bases.vit.model.norm",
+        "3 is not possible. Possible: post, pre.",
+    ),
+    "true for a number": Mistake(
+        "    batch_size: 16",
+        "    batch_size: yes",
+        "bases.lstm.batch_size",
+        "True is not of type 'integer'",
+    ),
+    "fraction for a count": Mistake(
+        "    batch_size: 16",
+        "    batch_size: 16.5",
+        "bases.lstm.batch_size",
+        "16.5 is not of type 'integer'",
+    ),
+    "zero epochs": Mistake("    epochs: 10", "    epochs: 0", "bases.lstm.epochs", "minimum of 1"),
+    "unknown family": Mistake(
+        "    family: vit",
+        "    family: vti",
+        "bases.vit.family",
+        "'vti' is not possible. Did you mean 'vit'?",
+    ),
+    "unknown data set": Mistake(
+        "    dataset: wikitext2",
+        "    dataset: wikitext3",
+        "bases.lstm.dataset",
+        "no data set 'wikitext3'. Did you mean 'wikitext2'?",
+    ),
+    "unknown optimizer": Mistake(
+        "      name: adam",
+        "      name: lion",
+        "bases.lstm.optimizer.name",
+        "'lion' is not possible. Possible: adam, adamw, momentum, sgd.",
+    ),
+    "language model on images": Mistake(
+        "    dataset: wikitext2",
+        "    dataset: cifar10",
+        "bases.lstm.dataset",
+        "lstm models learn from text, cifar10 holds images. Choose another data set or family.",
+        at="family: lstm\n    dataset: cifar10",
+    ),
+    "vision transformer on text": Mistake(
+        "    dataset: cifar10",
+        "    dataset: pydocs",
+        "bases.vit.dataset",
+        "vit models learn from images, pydocs holds text. Choose another data set or family.",
+    ),
+    "patch that does not divide": Mistake(
+        "      patch: 4",
+        "      patch: 5",
+        "bases.vit.model.patch",
+        "images of 32 pixels cannot be cut into patches of 5. Choose a divisor.",
+    ),
+    "mistake that overrides a sound base": Mistake(
+        "model: {norm: post}}",
+        "model: {norm: post, patch: 3}}",
+        "experiments.more-pictures.model.patch",
+        "cannot be cut into patches of 3.",
+    ),
+    "heads that do not divide": Mistake(
+        "      heads: 8",
+        "      heads: 7",
+        "bases.vit.model.heads",
+        "7 heads cannot share a width (dim) of 256 equally. Choose a divisor.",
+    ),
+    "GPT-1's embedding for another vocabulary": Mistake(
+        "    dataset: wikitext2",
+        "    dataset: pydocs",
+        "bases.lstm.model.embedding",
+        "pydocs has its own. Choose learned.",
+        at="embedding: gpt1",
+    ),
+    "GPT-1's embedding in another size": Mistake(
+        "      embedding_size: 768",
+        "      embedding_size: 512",
+        "bases.lstm.model.embedding_size",
+        "GPT-1's embeddings have size 768; write that.",
+    ),
+    "augmentation of text": Mistake(
+        "    sequence_length: 256",
+        "    sequence_length: 256\n    augmentation: {flip: 0.5}",
+        "bases.lstm.augmentation",
+        "this key has no meaning for this family of models; remove it.",
+    ),
+    "sequence length of images": Mistake(
+        "    precision: fp32",
+        "    precision: fp32\n    sequence_length: 8",
+        "bases.vit.sequence_length",
+        "this key has no meaning for this family of models; remove it.",
+    ),
+    "duplicate key": Mistake(
+        "      patch: 4",
+        "      patch: 4\n      depth: 3",
+        "bases.vit.model.depth",
+        f"this key stands a second time (first on line {line_of(STUDY, 'depth: 2')}). "
+        "Rename or remove one.",
+    ),
+    "duplicate experiment": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit}\n  words: {base: vit}",
+        "experiments.words",
+        "this key stands a second time",
+    ),
+    "missing base": Mistake(
+        "  words: {base: lstm}",
+        "  words: {base: lstmm}",
+        "experiments.words",
+        "no base 'lstmm'. Did you mean 'lstm'?",
+    ),
+    "missing base of a base": Mistake(
+        "  deep: {base: vit, model",
+        "  deep: {base: vits, model",
+        "experiments.more-pictures",
+        "no base 'vits'. Did you mean 'vit'?",
+        at="more-pictures:",
+    ),
+    "no base": Mistake(
+        "  words: {base: lstm}",
+        "  words: {epochs: 3}",
+        "experiments.words",
+        "the key 'base' is missing.",
+    ),
+    "circle of bases": Mistake(
+        "    family: vit",
+        "    family: vit\n    base: deep",
+        "bases.vit",
+        "its chain of bases ends in a circle at 'deep'.",
+        at="  vit:",
+    ),
+    "unknown selection": Mistake(
+        "select: [core]",
+        "select: [core, wrods]",
+        "select",
+        "no experiment or group 'wrods'. Did you mean 'words'?",
+    ),
+    "empty selection": Mistake("select: [core]", "select: []", "select", "[] should be non-empty"),
+    "seed twice": Mistake(
+        "seeds: [1, 2]", "seeds: [1, 1]", "seeds", "[1, 1] has non-unique elements"
+    ),
+    "negative seed": Mistake(
+        "seeds: [1, 2]", "seeds: [1, -2]", "seeds.1", "less than the minimum of 0"
+    ),
+    "no seed": Mistake("seeds: [1, 2]", "seeds: []", "seeds", "[] should be non-empty"),
+    "warm-up longer than the training": Mistake(
+        "      warmup_epochs: 5",
+        "      warmup_epochs: 21",
+        "bases.vit.schedule.warmup_epochs",
+        "the warm-up is longer than the training of 20 epochs; shorten it.",
+    ),
+    "empty range": Mistake(
+        "      crop_ratio: [0.9, 1.1]",
+        "      crop_ratio: [1.1, 0.9]",
+        "bases.vit.augmentation.crop_ratio",
+        "the range [1.1, 0.9] is empty; turn it.",
+    ),
+    "range with one end": Mistake(
+        "      crop_scale: [0.8, 1.0]",
+        "      crop_scale: [0.8]",
+        "bases.vit.augmentation.crop_scale",
+        "[0.8] is too short",
+    ),
+    "part of an image above the whole": Mistake(
+        "      crop_scale: [0.8, 1.0]",
+        "      crop_scale: [0.8, 1.5]",
+        "bases.vit.augmentation.crop_scale.1",
+        "1.5 is greater than the maximum of 1",
+    ),
+    "missing key": Mistake(
+        "      heads: 8",
+        "",
+        "bases.vit.model",
+        "the key 'heads' is missing.",
+        at="dataset: cifar10\n    model:",
+    ),
+    "bad group": Mistake(
+        "    group: core\n    family: vit",
+        "    group: My Group\n    family: vit",
+        "bases.vit.group",
+        "'My Group' is no good name. Use lower-case letters and digits, joined by single hyphens",
+        at="My Group",
+    ),
+    "bad name of the study": Mistake(
+        "study: tiny", "study: ../tiny", "study", "is no good name. Use"
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_named_with_file_line_key_and_cure(write, mistake):
+    file = write(mistake.old, mistake.new)
+    at = mistake.at or mistake.new.splitlines()[-1]
+    place = f"{file}, line {line_of(file.read_text(), at)}, {mistake.key}: "
+    said = [line for line in complaint(file).splitlines() if place in line]
+    assert said, f"{place} in {complaint(file)}"
+    assert any(mistake.cure in line for line in said), said
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "UPPER", "a--b", "-a", "a-", "a b", "a/b", "a.b", "ä", "", "name\n", "a" * 81]
+)
+@pytest.mark.parametrize("section", ["bases", "experiments"])
+def test_a_bad_name_is_refused_before_it_becomes_a_path(write, section, name):
+    owner = {"bases": "  deep: {base", "experiments": "  pictures: {base"}[section]
+    colon = owner.index(":")
+    file = write(owner, f"  {json.dumps(name)}{owner[colon:]}")
+    message = complaint(file)
+    assert f"{file}, line " in message
+    assert f", {section}" in message
+    assert repr(name) in message
+    assert "no good name. Use lower-case letters and digits" in message or "too long" in message
+
+
+@pytest.mark.parametrize("base", [["vit"], {"vit": 1}, None, 3])
+@pytest.mark.parametrize("owner", ["  deep:", "  pictures:"])
+def test_a_base_that_is_no_name_is_refused(write, owner, base):
+    old = {"  deep:": "base: vit, model", "  pictures:": "pictures: {base: vit"}[owner]
+    file = write(old, old.replace("base: vit", f"base: {json.dumps(base)}"))
+    section = "bases.deep" if owner == "  deep:" else "experiments.pictures"
+    message = complaint(file)
+    assert f"{file}, line {line_of(file.read_text(), owner)}, {section}.base: " in message
+    assert len(message.splitlines()) == 2
+
+
+@pytest.mark.parametrize("key", ["epochs: 20", "batch_size: 128", "depth: 2", "warmup_epochs: 5"])
+@pytest.mark.parametrize("number", [".nan", ".inf"])
+def test_a_number_that_is_not_finite_is_refused(write, key, number):
+    old = f"  {key}\n"
+    file = write(old, f"  {key.split(':')[0]}: {number}\n")
+    line = line_of(file.read_text(), number)
+    assert f"{file}, line {line}, bases.vit." in complaint(file)
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf"])
+def test_a_learning_rate_that_is_not_finite_is_refused(write, number):
+    file = write("      lr: 1.0e-3", f"      lr: {number}")
+    line = line_of(file.read_text(), number)
+    assert f"{file}, line {line}, bases.lstm.optimizer.lr: " in complaint(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("    epochs: 10", "    epochs: 10.0", "bases.lstm.epochs"),
+        ("      depth: 2", "      depth: 2.0", "bases.vit.model.depth"),
+        ("seeds: [1, 2]", "seeds: [1, 2.0]", "seeds.1"),
+    ],
+)
+def test_a_count_with_a_decimal_point_is_refused(write, old, new, key):
+    # JSON Schema counts 10.0 as an integer; range(10.0) fails only when the job runs.
+    file = write(old, new)
+    assert f"{file}, line {line_of(file.read_text(), new)}, {key}: " in complaint(file)
+
+
+def test_a_mistake_in_an_overlay_names_the_overlay(write):
+    file = write()
+    overlay = write(text="bases:\n  vit:\n    model:\n      patch: 5\n", name="overlay.yaml")
+    message = complaint(file, overlay)
+    assert f"{overlay}, line 4, bases.vit.model.patch: " in message
+    assert str(file) not in message
+
+
+def test_a_duplicate_key_in_an_overlay_names_the_overlay(write):
+    overlay = write(text="study: a\nthreads: 2\nstudy: b\n", name="overlay.yaml")
+    assert f"{overlay}, line 3, study: this key stands a second time (first on line 1)" in (
+        complaint(write(), overlay)
+    )
+
+
+def test_the_same_key_in_file_and_overlay_is_no_duplicate(write):
+    file, overlay = write(), write(text="threads: 2\n", name="overlay.yaml")
+    assert list(study(file, overlay)) == list(study(file))
+
+
+def test_a_mistake_in_a_new_key_from_the_command_line_names_it(write):
+    message = complaint(write(), colour="red")
+    assert "command line (--config), colour: unknown key. Possible: bases, experiments" in message
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"), [({"threads": 0}, "threads"), ({"seeds": [-1, 5]}, "seeds.0")]
+)
+def test_a_mistake_in_a_key_overridden_on_the_command_line_names_it(write, typed, key):
+    assert f"command line (--config), {key}: " in complaint(write(), **typed)
+
+
+def test_a_mistake_in_a_base_is_said_once_however_many_inherit_it(write):
+    message = complaint(write("      dim: 256", "      dims: 256"))
+    assert message.splitlines()[0].startswith("The configuration cannot be run (")
+    problems = message.splitlines()[1:]
+    assert len(problems) == len(set(problems))
+    assert sum("bases.vit.model.dims: unknown key" in line for line in problems) == 1
+
+
+def test_fifty_mistakes_fit_one_screen(write):
+    experiments = "".join(f"  wrong-{n}: {{base: vit, lrr: {n}}}\n" for n in range(50))
+    message = complaint(write(text=STUDY + experiments))
+    assert len(message.splitlines()) <= 14
+    assert "50 to mend" in message
+    assert "… and 40 more." in message
+
+
+# Whatever is typed, the answer is a study or a ConfigError.
+
+NAMES = ["lstm", "vit", "cnn", "core", "wikitext2", "cifar10", "digits", "gpt1", "adam", "1e-3"]
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+) | st.sampled_from([*NAMES, "../x", "a\n", 10**30, -1, 0])
+VALUES = (
+    SCALARS
+    | st.lists(SCALARS, max_size=3)
+    | st.dictionaries(st.sampled_from(["base", "name", *NAMES]) | st.text(max_size=8), SCALARS)
+)
+
+
+def sections(level: object) -> list:
+    """Return the dicts and lists of a configuration, itself included."""
+    if not isinstance(level, dict | list):
+        return []
+    below = level.values() if isinstance(level, dict) else level
+    return [level, *(section for value in below for section in sections(value))]
+
+
+# No shrinking: the mutations are short as they are, and it takes minutes.
+@given(st.data())
+@settings(max_examples=120, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+def test_no_mutation_of_the_study_raises_anything_but_a_config_error(draw):
+    config = yaml.safe_load(STUDY)
+    for _ in range(draw.draw(st.integers(1, 3))):
+        section = draw.draw(st.sampled_from(sections(config)))
+        places = list(section) if isinstance(section, dict) else list(range(len(section)))
+        change = draw.draw(st.sampled_from(["replace", "delete", "add"] if places else ["add"]))
+        if change == "add" and isinstance(section, list):
+            section.append(draw.draw(VALUES))
+            continue
+        new = st.sampled_from(["base", "model", *NAMES]) | st.text(max_size=8) | st.integers()
+        place = draw.draw(new if change == "add" else st.sampled_from(places))
+        if change == "delete":
+            del section[place]
+        else:
+            section[place] = draw.draw(VALUES)
+    try:
+        assert set(resolve(config, [], SCHEMAS)) <= set(config["experiments"])
+    except ConfigError as error:
+        message = str(error)
+        assert message.startswith("The configuration cannot be run (")

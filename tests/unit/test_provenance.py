@@ -1,0 +1,149 @@
+"""What is said about machine, releases and code."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainstudy import provenance
+
+
+def test_versions_are_those_that_run():
+    versions = provenance.versions()
+    assert versions["python"] == platform.python_version()
+    assert torch.__version__.startswith(versions["torch"])
+    assert set(versions) == {"python", *provenance.PACKAGES}
+
+
+def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGES", ("torch", "no-such-package"))
+    assert set(provenance.versions()) == {"python", "torch"}
+
+
+def test_the_machine_is_named_with_its_cores():
+    machine = provenance.machine()
+    assert set(machine) == {"processor", "cores", "system"}
+    assert all(isinstance(fact, str) and fact for fact in machine.values())
+    assert int(machine["cores"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("vendor_id : x\nmodel name\t: Abacus: 9\nmodel name\t: Abacus: 9\n", "Abacus: 9"),
+        ("Hardware : none\n", platform.machine()),
+    ],
+)
+def test_the_processor_is_that_of_the_kernel(monkeypatch, text, name):
+    monkeypatch.setattr(Path, "read_text", lambda file: text)
+    assert provenance.machine()["processor"] == name
+
+
+def test_without_the_kernels_list_the_processor_is_pythons(monkeypatch):
+    def missing(file):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    assert provenance.machine()["processor"] == "arm"
+
+
+# The commit, in real repositories
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return an empty working folder that no repository surrounds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set inside a git hook
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def git(*command: str) -> str:
+    person = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *person, *command], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(folder):
+    git("init", "--quiet")
+    (folder / "code.py").write_text("1\n")
+    git("add", "code.py")
+    git("commit", "--quiet", "--message", "one")
+    return folder
+
+
+def test_a_clean_folder_is_named_by_its_commit(repository):
+    full = git("rev-parse", "HEAD")
+    assert provenance.commit() == full[:12]
+
+
+def test_results_beside_the_code_leave_the_commit_clean(repository):
+    (repository / "results.txt").write_text("new, and not under version control")
+    assert provenance.commit() == git("rev-parse", "HEAD")[:12]
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_changed_code_is_marked(repository, staged):
+    (repository / "code.py").write_text("2\n")
+    if staged:
+        git("add", "code.py")
+    assert provenance.commit() == git("rev-parse", "HEAD")[:12] + "+"
+
+
+def test_outside_a_repository_there_is_no_commit(folder):
+    assert provenance.commit() is None
+
+
+def test_before_the_first_commit_there_is_none(folder):
+    git("init", "--quiet")
+    assert provenance.commit() is None
+
+
+def test_without_git_there_is_no_commit(folder, monkeypatch):
+    monkeypatch.setenv("PATH", str(folder))
+    assert provenance.commit() is None
+
+
+# The GPU
+
+
+@pytest.fixture
+def program(folder, monkeypatch):
+    """Put a program of that name in front of all others."""
+
+    def program(name: str, text: str) -> None:
+        file = folder / name
+        file.write_text(f"#!{sys.executable}\n{text}\n")
+        file.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+
+    return program
+
+
+def test_the_driver_is_what_nvidia_smi_says_of_the_first_gpu(program):
+    program("nvidia-smi", "print('535.104.05'); print('535.104.05')")
+    assert provenance.driver() == "535.104.05"
+
+
+@pytest.mark.parametrize("text", ["raise SystemExit(9)", "pass"])
+def test_a_driver_that_does_not_answer_is_none(program, text):
+    program("nvidia-smi", text)
+    assert provenance.driver() is None
+
+
+def test_without_nvidia_smi_there_is_no_driver(folder, monkeypatch):
+    monkeypatch.setenv("PATH", str(folder))
+    assert provenance.driver() is None
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_gpu_is_known_by_its_device_file(monkeypatch, there):
+    monkeypatch.setattr(Path, "exists", lambda file: there and str(file) == "/dev/nvidiactl")
+    assert provenance.has_gpu() is there

@@ -1,0 +1,326 @@
+"""One run from settings and prepared data to its three files, on a few small digits and words."""
+
+import copy
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from trainstudy import arrays, data, models, provenance, records, run
+
+COMMON = {
+    "epochs": 2,
+    "batch_size": 32,
+    "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.0, "momentum": 0.9},
+    "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
+    "gradient_clipping": None,
+    "label_smoothing": 0.0,
+    "precision": "fp32",
+}
+VIT = COMMON | {
+    "family": "vit",
+    "dataset": "digits",
+    "model": {
+        "depth": 1, "dim": 8, "heads": 2, "mlp": 8, "patch": 4, "norm": "pre", "dropout": 0.0
+    },
+    "augmentation": {"flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+}  # fmt: skip
+LSTM = COMMON | {
+    "family": "lstm",
+    "dataset": "pydocs",
+    "model": {
+        "layers": 1, "hidden": 8, "embedding": "gpt1", "embedding_size": 6, "dropout": 0.0
+    },
+    "sequence_length": 16,
+    "batch_size": 4,
+}  # fmt: skip
+VOCABULARY = 12
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """Leave the number of threads as it was: a run sets it."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Return the first few images of each split, prepared."""
+    folder = tmp_path_factory.mktemp("digits")
+    prepared, manifest = data.find("digits").prepare({})
+    few = {name: array[:96] for name, array in prepared.items()}
+    manifest |= {"kind": "images", "origin": "embedded", "description": "a few digits"}
+    arrays.save(few, manifest, folder / "digits.safetensors", folder / "digits.json")
+    return folder / "digits.safetensors"
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """Return a text of twelve tokens that follow each other in a circle, prepared."""
+    folder = tmp_path_factory.mktemp("words")
+    circle = np.arange(300) % (VOCABULARY - 1) + 1
+    splits = {"train": circle, "validation": circle[:70], "test": circle[:50]}
+    tokens = {f"{split}.tokens": part.astype(np.uint16) for split, part in splits.items()}
+    manifest = {
+        "kind": "text", "origin": "embedded", "description": "a circle", "vocabulary": VOCABULARY,
+        "bytes": {split: 4 * len(part) for split, part in splits.items()},
+    }  # fmt: skip
+    arrays.save(tokens, manifest, folder / "words.safetensors", folder / "words.json")
+    return folder / "words.safetensors"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a frozen embedding, as prepared from GPT-1's weights."""
+    table = np.random.default_rng(0).normal(size=(VOCABULARY, 6)).astype(np.float32)
+    table[0] = 0
+    np.save(tmp_path / "table.npy", table, allow_pickle=False)
+    return tmp_path / "table.npy"
+
+
+class Files:
+    def __init__(self, folder) -> None:
+        self.metrics_file = folder / "metrics.parquet"
+        self.run_file = folder / "run.parquet"
+        self.weights_file = folder / "weights.safetensors"
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        return pd.read_parquet(self.metrics_file)
+
+    @property
+    def facts(self) -> dict:
+        (row,) = pq.read_table(self.run_file).to_pylist()
+        return row
+
+    @property
+    def described(self) -> dict:
+        with safe_open(self.weights_file, framework="pt") as stored:
+            return stored.metadata()
+
+
+def train(folder, settings, prepared, table=None, seed=42, **changes) -> Files:
+    """Train and return the files; `changes` are settings of the optimizer or of the top."""
+    settings = copy.deepcopy(settings)
+    for key, value in changes.items():
+        place = settings["optimizer"] if key in settings["optimizer"] else settings
+        place[key] = value
+    folder.mkdir(exist_ok=True)
+    files = Files(folder)
+    run.train("my-run", settings, seed, prepared, table, threads=1, **vars(files))
+    return files
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, digits) -> Files:
+    return train(tmp_path_factory.mktemp("vit"), VIT, digits)
+
+
+# The three files
+
+
+def test_the_files_have_the_schemas_of_the_study(trained):
+    assert pq.read_schema(trained.metrics_file).equals(records.METRICS)
+    assert pq.read_schema(trained.run_file).equals(records.RUNS)
+    assert len(load_file(trained.weights_file)) > 0
+
+
+def test_metric_rows_name_their_run_and_cover_every_epoch_and_split(trained):
+    metrics = trained.metrics
+    assert (metrics.experiment == "my-run").all()
+    assert (metrics.family == "vit").all()
+    assert (metrics.dataset == "digits").all()
+    assert (metrics.seed == 42).all()
+    for split in ("train", "validation"):
+        loss = metrics[(metrics.split == split) & (metrics.metric == "loss")]
+        assert loss.epoch.tolist() == [1, 2]
+    assert 2 in set(metrics[metrics.split == "test"].epoch)
+    keys = metrics[records.METRICS_KEYS]
+    assert not keys.duplicated().any()
+    assert np.isfinite(metrics.value).all()
+
+
+def test_the_row_of_a_run_holds_its_settings(trained):
+    facts = trained.facts
+    settings = records.flatten(VIT)
+    assert {name: facts[name] for name in settings} == settings
+    assert facts["experiment"] == "my-run"
+    assert facts["seed"] == 42
+    assert facts["status"] == "finished"
+    assert facts["diverged_step"] is None
+    assert facts["model.layers"] is None  # of another family
+
+
+def test_the_row_of_a_run_repeats_the_scores_of_its_last_and_best_epoch(trained):
+    facts, metrics = trained.facts, trained.metrics.set_index(["epoch", "split", "metric"]).value
+    last, best = 2, facts["best_epoch"]
+    accuracy = metrics[:, "validation", "accuracy"]
+    assert accuracy[best] == accuracy.max()
+    for split in ("train", "validation", "test"):
+        for metric in ("loss", "accuracy"):
+            assert facts[f"{split}_{metric}_last"] == metrics[last, split, metric]
+            assert facts[f"{split}_{metric}_best"] == metrics[best, split, metric]
+        assert facts[f"{split}_perplexity_last"] is None
+
+
+def test_the_row_of_a_run_says_where_its_numbers_come_from(trained, digits):
+    facts = trained.facts
+    manifest = json.loads(digits.with_suffix(".json").read_text())
+    assert facts["data_origin"] == "embedded"
+    assert facts["data_description"] == "a few digits"
+    assert facts["data_sha256"] == manifest["sha256"]
+    assert facts["commit"] == provenance.commit()
+    assert json.loads(facts["versions"]) == provenance.versions()
+    assert json.loads(facts["machine"]) == provenance.machine()
+    assert facts["threads"] == 1
+    assert facts["resumes"] == 0
+    assert facts["started"].endswith("+00:00")
+
+
+def test_the_row_of_a_run_holds_parameters_pace_and_memory(trained):
+    facts = trained.facts
+    weights = load_file(trained.weights_file)
+    assert facts["parameters_trained"] == facts["parameters_total"]
+    assert facts["parameters_trained"] == sum(weight.numel() for weight in weights.values())
+    assert facts["throughput_unit"] == "images"
+    assert facts["throughput"] == pytest.approx(96 / facts["seconds_training"])  # 3 batches of 32
+    assert facts["seconds_total"] >= 2 * facts["seconds_training"] > 0
+    assert facts["memory_resident"] > 2**24  # bytes: more than 16 MiB
+    if facts["device"] == "CPU":
+        assert facts["memory_allocated"] is None
+        assert facts["driver"] is None
+
+
+def jump(factor: float) -> dict:
+    """Return a schedule whose learning rate jumps up after the first epoch."""
+    return VIT["schedule"] | {"name": "step", "milestones": [1], "gamma": factor}
+
+
+def assert_equal_weights(one: Files, two: Files) -> None:
+    first, second = load_file(one.weights_file), load_file(two.weights_file)
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        assert torch.equal(weight, second[name]), name
+
+
+def test_weights_and_best_scores_are_those_of_the_best_epoch(tmp_path, digits):
+    short = train(tmp_path / "short", VIT, digits, epochs=1)
+    files = train(tmp_path / "long", VIT, digits, schedule=jump(300))  # the second epoch spoils it
+    facts = files.facts
+    assert facts["status"] == "finished"
+    assert facts["best_epoch"] == 1
+    assert files.described == {"experiment": "my-run", "seed": "42", "epoch": "1"}
+    assert_equal_weights(files, short)
+    assert facts["test_loss_best"] == short.facts["test_loss_last"]
+    assert facts["test_loss_last"] != facts["test_loss_best"]
+    assert set(files.metrics.query("split == 'test'").epoch) == {1, 2}
+
+
+# Language models, with a frozen table
+
+
+def test_a_language_model_is_trained_on_a_frozen_table(tmp_path, words, table):
+    files = train(tmp_path / "run", LSTM, words, table, epochs=3)
+    facts = files.facts
+    assert facts["status"] == "finished"
+    assert facts["parameters_total"] - facts["parameters_trained"] == VOCABULARY * 6
+    weights = load_file(files.weights_file)
+    assert "table" not in weights  # it is not trained, and belongs to GPT-1
+    assert facts["parameters_trained"] == sum(weight.numel() for weight in weights.values())
+    assert facts["throughput_unit"] == "tokens"
+    assert facts["throughput"] == pytest.approx(299 / facts["seconds_training"])
+    for split in ("train", "validation", "test"):
+        loss = facts[f"{split}_loss_last"]
+        assert facts[f"{split}_perplexity_last"] == pytest.approx(np.exp(loss))
+        assert facts[f"{split}_accuracy_last"] is None
+    validation = files.metrics.query("split == 'validation' and metric == 'loss'").value
+    assert validation.is_monotonic_decreasing  # a circle is easy to learn
+
+
+def test_without_a_table_the_embedding_is_learned(tmp_path, words):
+    learned = LSTM | {"model": LSTM["model"] | {"embedding": "learned"}}
+    files = train(tmp_path, learned, words)
+    facts = files.facts
+    assert facts["parameters_trained"] == facts["parameters_total"]
+    assert load_file(files.weights_file)["table"].shape == (VOCABULARY, 6)
+
+
+def test_the_table_that_is_given_decides_the_result(tmp_path, words, table):
+    one = train(tmp_path / "1", LSTM, words, table, epochs=1)
+    other = np.load(table) * 2
+    np.save(tmp_path / "other.npy", other)
+    two = train(tmp_path / "2", LSTM, words, tmp_path / "other.npy", epochs=1)
+    assert one.facts["validation_loss_last"] != two.facts["validation_loss_last"]
+
+
+# Repeating a run
+
+
+def scores(files: Files) -> pd.DataFrame:
+    rows = files.metrics[files.metrics.metric != "seconds"]
+    return rows.drop(columns="seconds").reset_index(drop=True)
+
+
+@pytest.mark.parametrize("family", ["vit", "lstm"])
+def test_an_equal_seed_gives_equal_numbers_and_weights(tmp_path, digits, words, table, family):
+    settings, prepared, given = {
+        "vit": (VIT, digits, None),
+        "lstm": (LSTM, words, table),
+    }[family]
+    one = train(tmp_path / "1", settings, prepared, given)
+    torch.rand(7)  # what happened before in the process does not matter
+    two = train(tmp_path / "2", settings, prepared, given)
+    other = train(tmp_path / "3", settings, prepared, given, seed=43)
+    pd.testing.assert_frame_equal(scores(one), scores(two), check_exact=True)
+    assert_equal_weights(one, two)
+    assert one.described == two.described
+    assert not scores(one).value.equals(scores(other).value)
+    times = {name for name in records.RUNS.names if name.startswith(("seconds", "throughput"))}
+    varies = times | {"started", "memory_resident"}
+    assert {k: v for k, v in one.facts.items() if k not in varies} == {
+        k: v for k, v in two.facts.items() if k not in varies
+    }
+
+
+# Divergence
+
+
+def test_a_run_that_diverges_is_a_result_too(tmp_path, digits):
+    files = train(tmp_path, VIT, digits, name="sgd", lr=1e30)
+    facts = files.facts
+    assert facts["status"] == "diverged"
+    assert facts["diverged_step"] == 2  # the first step's loss is that of fresh weights
+    assert facts["best_epoch"] is None
+    assert facts["train_loss_last"] is None
+    assert facts["seconds_training"] is None
+    assert facts["throughput"] is None
+    assert facts["seconds_total"] > 0
+    assert pq.read_schema(files.metrics_file).equals(records.METRICS)
+    assert len(files.metrics) == 0
+    assert files.described["epoch"] == "None"
+    assert (
+        load_file(files.weights_file).keys()
+        == models.build("vit", VIT["model"], json.loads(digits.with_suffix(".json").read_text()))
+        .state_dict()
+        .keys()
+    )
+
+
+def test_a_run_that_diverges_late_keeps_the_weights_of_its_best_epoch(tmp_path, digits):
+    good = train(tmp_path / "good", VIT, digits, epochs=1)
+    files = train(tmp_path / "late", VIT, digits, schedule=jump(1e30))
+    facts = files.facts
+    assert facts["status"] == "diverged"
+    assert facts["diverged_step"] > 3  # an epoch has three steps
+    assert facts["best_epoch"] == 1
+    assert files.described["epoch"] == "1"
+    assert_equal_weights(files, good)
+    assert set(files.metrics.epoch) == {1}
+    assert facts["validation_loss_last"] == good.facts["validation_loss_last"]
