@@ -139,6 +139,11 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
     if error.validator == "enum":
         known = _known(str(value), error.validator_value)
         return [f"{find(path)}: {value!r} is not possible. {known}"]
+    if error.validator == "type" and isinstance(value, str) and value.lstrip("+-").isdigit():
+        return [
+            f"{find(path)}: {value!r} is text, not a number. Write it without quotes; in a list "
+            "given to --config everything is text, so put it into a file for --configfile."
+        ]
     if error.validator == "type" and isinstance(value, str) and NUMBER_IN_TEXT.fullmatch(value):
         mantissa, exponent = re.split("[eE]", value)
         cure = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}"

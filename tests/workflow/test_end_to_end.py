@@ -86,6 +86,12 @@ def test_a_command_line_override_is_named_in_the_message(fresh):
     assert "threads" in output
 
 
+def test_a_list_of_numbers_on_the_command_line_is_refused_with_the_way_round(fresh):
+    output = fresh.snakemake("--dry-run", "--config", "seeds=[1,2]", check=False)
+    assert "command line (--config), seeds.0: '1' is text, not a number" in output
+    assert "--configfile" in output
+
+
 def test_a_failing_training_job_leaves_its_reason_in_its_log(fresh):
     fresh.config["bases"]["vit"]["batch_size"] = 100_000
     fresh.config["select"] = ["vit-a"]
