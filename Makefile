@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: demo test test-all lint format lock clean clean-demo help
+.PHONY: demo test test-all bench lint format lock clean clean-demo help
 
 demo: $(VENV)/run.installed
 	snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules
@@ -23,16 +23,22 @@ test-all: $(VENV)/dev.installed
 	pytest -m ""
 
 lint: $(VENV)/dev.installed
-	ruff check src tests workflow envs
-	ruff format --check src tests workflow envs
+	ruff check src tests workflow envs benchmarks
+	ruff format --check src tests workflow envs benchmarks
 	snakefmt --check Snakefile workflow
 	mypy
 	snakemake --lint
 
 format: $(VENV)/dev.installed
-	ruff check --fix src tests workflow envs
-	ruff format src tests workflow envs
+	ruff check --fix src tests workflow envs benchmarks
+	ruff format src tests workflow envs benchmarks
 	snakefmt Snakefile workflow
+
+# Speed and memory against the textbook's training step. Needs the machine for itself, 15 minutes.
+bench: $(VENV)/dev.installed
+	PYTHONPATH=src python benchmarks/bench.py
+	PYTHONPATH=src python benchmarks/costs.py
+	PYTHONPATH=src python benchmarks/page.py
 
 # Newest releases that pyproject.toml admits, and from them the pins of the conda environments.
 lock: $(VENV)/dev.installed
@@ -51,7 +57,7 @@ clean-demo:
 	rm -rf results/demo
 
 help:
-	@echo "make demo | test | test-all | lint | format | lock | clean | clean-demo"
+	@echo "make demo | test | test-all | bench | lint | format | lock | clean | clean-demo"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

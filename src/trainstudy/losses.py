@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROWS = 1024  # tokens whose logits exist at a time
+ROWS = 512  # tokens whose logits exist at a time
+SOFTMAX_ROWS = 64  # of them in float32, about what the caches of a CPU hold
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -21,10 +22,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         need_features, need_weight = ctx.needs_input_grad[:2]
-        losses = torch.empty(len(features), device=features.device)
-        smooth = losses.new_zeros(())
         counted = targets > 0
         table, rows = weight.to(dtype), features.to(dtype)
+        losses, smooth = torch.empty(2, len(rows), device=features.device)
         grad_features = torch.empty_like(rows) if need_features else None
         # Without gradients enabled a trained table still asks for its own, the features do not.
         grad_weight = torch.zeros_like(weight) if need_weight and need_features else None
@@ -32,26 +32,23 @@ class _LinearCrossEntropy(torch.autograd.Function):
         logits = rows.new_empty(min(ROWS, len(rows)), len(weight))
         for begin in range(0, len(rows), ROWS):
             chunk = slice(begin, min(begin + ROWS, len(rows)))
-            target, keep = targets[chunk, None], counted[chunk, None]
             block = logits[: chunk.stop - begin]  # (R, V)
             torch.mm(rows[chunk], table.T, out=block)
-            log_p = torch.log_softmax(block, dim=1, dtype=torch.float32)  # (R, V)
-            losses[chunk] = (-log_p.gather(1, target) * keep)[:, 0]
-            if smoothing:
-                smooth -= (log_p.mean(dim=1, keepdim=True) * keep).sum()
-            if grad_features is None:
-                continue
-            grad = log_p.exp_().sub_(smoothing / len(weight)) if smoothing else log_p.exp_()
-            grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
-            block.copy_(grad)
-            torch.mul(block @ table, keep, out=grad_features[chunk])
+            _softmax(block, targets[chunk], losses[chunk], smooth[chunk], smoothing, need_features)
+            keep = counted[chunk, None]
+            if grad_features is not None:
+                torch.mul(block @ table, keep, out=grad_features[chunk])
             if grad_weight is not None:
                 grad_weight += block.T @ (rows[chunk] * keep)
+        losses *= counted
+        mean = (1 - smoothing) * losses.sum()
+        if smoothing:
+            mean += smoothing * (smooth * counted).sum()
         count = counted.sum().clamp(min=1)
         ctx.save_for_backward(grad_features, grad_weight, count)
         ctx.mark_non_differentiable(losses)
         ctx.dtype = features.dtype
-        return ((1 - smoothing) * losses.sum() + smoothing * smooth) / count, losses
+        return mean / count, losses
 
     @staticmethod
     def backward(ctx: Any, grad_mean: Tensor, _: Tensor):
@@ -60,6 +57,32 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if grad_weight is not None:
             grad_weight = grad_weight.mul_(scale)
         return (grad_features * scale).to(ctx.dtype), grad_weight, None, None, None
+
+
+def _softmax(
+    logits: Tensor,
+    targets: Tensor,
+    losses: Tensor,
+    smooth: Tensor,
+    smoothing: float,
+    gradient: bool,
+) -> None:
+    """Fill in the losses (R,) of logits (R, V), and put the gradient in the place of the logits.
+
+    `smooth` receives the mean over all tokens, where label smoothing asks for it.
+    """
+    for part in (slice(i, i + SOFTMAX_ROWS) for i in range(0, len(logits), SOFTMAX_ROWS)):
+        target = targets[part, None]
+        log_p = torch.log_softmax(logits[part], dim=1, dtype=torch.float32)
+        torch.neg(log_p.gather(1, target)[:, 0], out=losses[part])
+        if smoothing:
+            torch.neg(log_p.mean(dim=1), out=smooth[part])
+        if gradient:
+            probabilities = log_p.exp_()
+            if smoothing:
+                probabilities -= smoothing / logits.shape[1]
+            probabilities.scatter_add_(1, target, log_p.new_full(target.shape, smoothing - 1))
+            logits[part] = probabilities
 
 
 def linear_cross_entropy(

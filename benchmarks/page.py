@@ -1,0 +1,134 @@
+"""Put the measured tables and figures into docs/performance.md, from benchmarks/results/*.json.
+
+Each stands between two comments, <!-- begin NAME --> and <!-- end NAME -->; the rest is prose.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def machine(result: dict) -> str:
+    """Return one sentence on where and when a result was measured."""
+    facts, versions = result["machine"], result["versions"]
+    device = "" if result["device"] == "CPU" else f"{result['device']}, "
+    return (
+        f"{result['date']}, {device}{facts['processor']}, {facts['cores']} cores, "
+        f"{result['threads']} threads, torch {versions['torch']}, Python {versions['python']}."
+    )
+
+
+def speed(result: dict) -> str:
+    """Return the table of textbook against ours."""
+    ceilings = result["ceilings"]
+    lines = [
+        machine(result),
+        "",
+        f"Ceilings: matrix product {ceilings['float32'] / 1e9:,.0f} GFLOP/s in float32, "
+        f"{ceilings['bfloat16'] / 1e9:,.0f} in bfloat16; copy {ceilings['copy'] / 1e9:,.1f} GB/s.",
+        "",
+        "| case | textbook (min–median–max) | ours (min–median–max) | ratio | memory "
+        "| counted work a step | reached | of the bf16 ceiling |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for case, found in result["cases"].items():
+        rates = [
+            "–".join(f"{rate:,.0f}" for rate in found[side]["rate"]) + f" {found['unit']}/s"
+            for side in ("textbook", "ours")
+        ]
+        memory = [f"{found[side]['memory'] / 2**20:,.0f}" for side in ("textbook", "ours")]
+        lines.append(
+            f"| {case} | {rates[0]} | {rates[1]} | **{found['ratio']:.2f}** "
+            f"| {memory[0]} → {memory[1]} MiB | {found['flops'] / 1e9:,.0f} GFLOP "
+            f"| {found['achieved'] / 1e9:,.0f} GFLOP/s "
+            f"| {found['achieved'] / ceilings['bfloat16']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def ceiling_figure(result: dict, file: Path) -> None:
+    """Draw what each case reaches against what matrix products reach."""
+    cases = result["cases"]
+    figure, panel = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    panel.barh(list(cases), [found["achieved"] / 1e9 for found in cases.values()], color="#0173b2")
+    for name, style in (("float32", ":"), ("bfloat16", "--")):
+        value = result["ceilings"][name] / 1e9
+        panel.axvline(value, color="#333", linestyle=style, label=f"matrix product, {name}")
+    panel.invert_yaxis()
+    panel.set(xlabel="GFLOP/s of counted work")
+    panel.legend(loc="lower right")
+    figure.savefig(file, dpi=130)
+    plt.close(figure)
+
+
+def growth_figure(result: dict, file: Path) -> None:
+    """Draw how the time of a step grows with depth, batch, sequence and vocabulary."""
+    figure, panels = plt.subplots(1, len(result["sweeps"]), figsize=(13, 3.2), layout="constrained")
+    for panel, (name, sweep) in zip(panels, result["sweeps"].items(), strict=True):
+        values = [point["value"] for point in sweep["points"]]
+        panel.plot(
+            values, [point["seconds"] * 1e3 for point in sweep["points"]], "o-", color="#0173b2"
+        )
+        panel.set(
+            xlabel=name, ylabel="ms per step", title=sweep["case"], xscale="log", yscale="log"
+        )
+        panel.set_xticks(values, values)
+        panel.minorticks_off()
+    figure.savefig(file, dpi=130)
+    plt.close(figure)
+
+
+def growth(result: dict) -> str:
+    """Return the table behind growth_figure."""
+    lines = [machine(result), "", "| what grows | case | ms per step (median) |", "|---|---|---|"]
+    for name, sweep in result["sweeps"].items():
+        points = ", ".join(
+            f"{point['value']}: {point['seconds'] * 1e3:,.0f}" for point in sweep["points"]
+        )
+        lines.append(f"| {name} | {sweep['case']} | {points} |")
+    return "\n".join(lines)
+
+
+def profile(result: dict) -> str:
+    """Return the five largest costs of one step of each family."""
+    lines = [machine(result), "", "| case | largest costs, share of the step |", "|---|---|"]
+    for case, costs in result["costs"].items():
+        shares = ", ".join(f"`{name}` {share:.0%}" for name, share in costs)
+        lines.append(f"| {case} | {shares} |")
+    return "\n".join(lines)
+
+
+def fill(page: str, name: str, text: str) -> str:
+    """Return the page with the part of that name replaced."""
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    if begin not in page:
+        raise SystemExit(f"{PAGE.name} has no part {name}")
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.S)
+
+
+def main() -> None:
+    page = PAGE.read_text()
+    for kind in ("cpu", "cuda"):
+        for name, table, figure in (
+            ("speed", speed, ceiling_figure),
+            ("growth", growth, growth_figure),
+            ("profile", profile, None),
+        ):
+            file = RESULTS / f"{kind}-{name}.json"
+            if file.exists():
+                result = json.loads(file.read_text())
+                page = fill(page, f"{kind} {name}", table(result))
+                if figure:
+                    figure(result, ROOT / "docs" / f"{kind}-{name}.png")
+    PAGE.write_text(page)
+    print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""One side of one case: `worker.py ours vit-2` takes steps when told to and reports their times.
+
+It reads a number of steps per line and answers with one line of JSON: seconds per step, and the
+peak of memory beyond what the process held before the model was made.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import textbook
+import torch
+import yaml
+
+from trainstudy import models, optimizers, tasks
+from trainstudy.arrays import Dataset
+from trainstudy.config import resolve
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = {
+    "vit-2": "vit-2-adamw",
+    "vit-6": "vit-6-adamw",
+    "resnet": "cnn-resnet-10-epochs",
+    "lstm-1": "lstm-1-adamw",
+    "lstm-4": "lstm-4-adamw",
+}
+VOCABULARY = 40_479
+IMAGES = 4_096  # of the same shape as CIFAR-10's, random pixels: the speed is the same
+
+
+def experiment(case: str, changes: dict) -> dict:
+    """Return the settings of a case, changed as {"model.depth": 4} says."""
+    file = ROOT / "config.yaml"
+    runs = resolve(yaml.safe_load(file.read_text()), [file], ROOT / "workflow" / "schemas")
+    settings = runs[EXPERIMENTS[case]]
+    for path, value in changes.items():
+        *parents, key = path.split(".")
+        place = settings
+        for parent in parents:
+            place = place[parent]
+        place[key] = value
+    return settings
+
+
+def dataset(settings: dict, vocabulary: int) -> Dataset:
+    """Return random data of the shape of CIFAR-10 or WikiText-2."""
+    random = np.random.default_rng(0)
+    splits = ("train", "validation", "test")
+    if settings["family"] == "lstm":
+        length = settings["batch_size"] * settings["sequence_length"] * 8
+        arrays = {
+            f"{split}.tokens": random.integers(1, vocabulary, length).astype(np.uint16)
+            for split in splits
+        }
+        manifest = {
+            "kind": "text",
+            "vocabulary": vocabulary,
+            "bytes": dict.fromkeys(splits, length),
+        }
+    else:
+        arrays = {}
+        for split in splits:
+            arrays[f"{split}.images"] = random.integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8)
+            arrays[f"{split}.labels"] = random.integers(0, 10, IMAGES).astype(np.uint8)
+        manifest = {"kind": "images", "classes": 10, "mean": [0.5] * 3, "deviation": [0.25] * 3}
+    shapes = {name: [*array.shape] for name, array in arrays.items()}
+    return Dataset(arrays, manifest | {"shapes": shapes})
+
+
+def ours(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], float]:
+    """Return the project's own training step."""
+    model = models.build(settings["family"], settings["model"], data.manifest, table).to(device)
+    task = tasks.TASKS[data.manifest["kind"]](data, settings, 42, device)
+    optimizer = optimizers.build(settings["optimizer"], model)
+    model.train()
+
+    def batches() -> Iterator:
+        epoch = 0
+        while True:
+            epoch += 1
+            yield from task.batches(epoch)
+
+    stream = batches()
+
+    def step() -> None:
+        objective, _ = task.loss(model, next(stream))
+        optimizer.zero_grad(set_to_none=True)
+        objective.backward()
+        optimizer.step()
+
+    return step
+
+
+def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], float]:
+    """Return the textbook's training step."""
+    size, model_settings = settings["batch_size"], settings["model"]
+    if settings["family"] == "lstm":
+        model = textbook.LanguageModel(table, model_settings["hidden"], model_settings["layers"])
+        tokens = torch.from_numpy(data.arrays["train.tokens"].astype(np.int64))
+        rows = tokens.view(-1, settings["sequence_length"])
+        stream = iter(lambda: (pick := rows[torch.randint(len(rows), (size,))].to(device),
+                               pick.roll(-1, 1)), None)  # fmt: skip
+    else:
+        if settings["family"] == "vit":
+            keys = ("depth", "dim", "heads", "mlp", "patch")
+            model = textbook.VisionTransformer(**{key: model_settings[key] for key in keys})
+        else:
+            model = models.build("cnn", model_settings, data.manifest)
+        pixels, labels = data.arrays["train.images"], data.arrays["train.labels"]
+        manifest = data.manifest
+        images = textbook.Photographs(pixels, labels, manifest["mean"], manifest["deviation"])
+        stream = textbook.image_batches(images, size, device)
+    model = model.to(device).train()
+    wanted = settings["optimizer"]
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if wanted["name"] == "momentum":
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(
+            weights, wanted["lr"], wanted["momentum"], weight_decay=wanted["weight_decay"]
+        )
+    else:
+        optimizer = torch.optim.AdamW(weights, wanted["lr"], weight_decay=wanted["weight_decay"])
+    return lambda: textbook.step(model, optimizer, next(stream))
+
+
+def reset_peak(device: torch.device) -> int:
+    """Forget the peak of memory and return what is in use now, in bytes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the kernel's high-water mark
+    return _status("VmRSS")
+
+
+def peak(device: torch.device) -> int:
+    """Return the peak of memory since it was reset: allocated on a GPU, else resident (Linux)."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {name}")
+
+
+def main() -> None:
+    side, case, changes, vocabulary = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), VOCABULARY
+    vocabulary = changes.pop("vocabulary", VOCABULARY)
+    settings = experiment(case, changes)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    data = dataset(settings, vocabulary)
+    table = None
+    if settings["family"] == "lstm":
+        table = torch.randn(vocabulary, settings["model"]["embedding_size"], device=device) * 0.1
+    before = reset_peak(device)
+    step = (ours if side == "ours" else plain)(settings, data, table, device)
+    for line in sys.stdin:
+        times = []
+        for _ in range(int(line)):
+            began = time.perf_counter()
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - began)
+        print(json.dumps({"seconds": times, "memory": peak(device) - before}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
