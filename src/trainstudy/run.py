@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from trainstudy import data, memory, models, provenance, records, trainer
 from trainstudy.arrays import Dataset
-from trainstudy.tasks import TASKS, stream
+from trainstudy.tasks import TASKS, Task, stream
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +37,11 @@ def train(
     dataset = data.find(settings["dataset"]).load(prepared)
     model = _model(settings, seed, dataset, table).to(device)
     task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
-    trained, total = models.parameter_counts(model)
     log.info(
         "%s, seed %d: %s parameters on %s, %s, data: %s (%s)",
         name,
         seed,
-        f"{trained:,}",
+        f"{models.parameter_counts(model)[0]:,}",
         _device_name(device),
         settings["precision"],
         settings["dataset"],
@@ -56,20 +55,15 @@ def train(
         "dataset": settings["dataset"],
         "seed": seed,
     }
-    facts = head | _settings_columns(settings) | _scores(outcome) | _pace(outcome, task) | {
-        "status": "finished" if outcome.diverged_step is None else "diverged",
-        "diverged_step": outcome.diverged_step,
-        "best_epoch": outcome.best_epoch,
-        "parameters_trained": trained,
-        "parameters_total": total,
-        "resumes": 0,
+    facts = {
+        **head,
+        **_settings_columns(settings),
+        **_result_columns(outcome, task, model),
+        **_provenance_columns(dataset, device),
+        **memory.peaks(device),
         "started": started,
         "threads": threads,
-        "device": _device_name(device),
-        "driver": provenance.driver() if device.type == "cuda" else None,
-        **memory.peaks(device),
-        **_provenance(dataset),
-    }  # fmt: skip
+    }
     records.write([head | row for row in outcome.rows], records.METRICS, metrics_file)
     records.write([facts], records.RUNS, run_file)
     description = {"experiment": name, "seed": str(seed), "epoch": str(outcome.best_epoch)}
@@ -90,6 +84,22 @@ def _settings_columns(settings: dict) -> dict[str, object]:
     return {k: v for k, v in records.flatten(settings).items() if k not in ("family", "dataset")}
 
 
+def _result_columns(
+    outcome: trainer.Outcome, task: Task, model: torch.nn.Module
+) -> dict[str, object]:
+    trained, total = models.parameter_counts(model)
+    return {
+        **_scores(outcome),
+        **_pace(outcome, task),
+        "status": "finished" if outcome.diverged_step is None else "diverged",
+        "diverged_step": outcome.diverged_step,
+        "best_epoch": outcome.best_epoch,
+        "parameters_trained": trained,
+        "parameters_total": total,
+        "resumes": 0,
+    }
+
+
 def _scores(outcome: trainer.Outcome) -> dict[str, float]:
     """Return the scores of the last and of the best epoch, by column."""
     last = max((row["epoch"] for row in outcome.rows), default=None)
@@ -102,7 +112,7 @@ def _scores(outcome: trainer.Outcome) -> dict[str, float]:
     return {column: value for column, value in named.items() if column in records.SCORES}
 
 
-def _pace(outcome: trainer.Outcome, task) -> dict[str, object]:
+def _pace(outcome: trainer.Outcome, task: Task) -> dict[str, object]:
     """Return seconds and throughput; empty where no epoch was completed."""
 
     def mean(split: str) -> float | None:
@@ -123,8 +133,10 @@ def _pace(outcome: trainer.Outcome, task) -> dict[str, object]:
     }
 
 
-def _provenance(dataset: Dataset) -> dict[str, str | None]:
+def _provenance_columns(dataset: Dataset, device: torch.device) -> dict[str, str | None]:
     return {
+        "device": _device_name(device),
+        "driver": provenance.driver() if device.type == "cuda" else None,
         "commit": provenance.commit(),
         "machine": json.dumps(provenance.machine(), sort_keys=True),
         "versions": json.dumps(provenance.versions(), sort_keys=True),
