@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 TURNS = {"vit-2": (6, 30), "vit-6": (3, 12), "resnet": (8, 30), "lstm-1": (1, 3), "lstm-4": (1, 3)}
 # As workflow/rules/common.smk sets them for every job.
 ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": "10000000000",
+    "MALLOC_MMAP_THRESHOLD_": "67108864",
     "MALLOC_TRIM_THRESHOLD_": "10000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
