@@ -68,20 +68,22 @@ def _lineage(config: dict, name: str) -> list[tuple[str, str]]:
     return owners
 
 
-def _merge(config: dict, name: str, places: "Places", problems: list[str]) -> dict:
+def _merge(config: dict, name: str, places: Places, problems: list[str]) -> dict:
     """Lay an experiment over its chain of bases; keys come out sorted, as change tracking needs."""
     merged: dict = {}
-    for section, owner in reversed(_lineage(config, name)):
+    lineage = _lineage(config, name)
+    for section, owner in reversed(lineage):
         if owner not in config[section]:
             known = _known(owner, config[section])
             problems.append(f"{places.find([('experiments', name)])}: no base '{owner}'. {known}")
             return {}
         layer = {key: value for key, value in config[section][owner].items() if key != "base"}
         merged = _overlay(merged, layer)
-    tail = config["bases"][_lineage(config, name)[-1][1]]
-    if "base" in tail:
-        where = places.find([("bases", _lineage(config, name)[-1][1])])
-        problems.append(f"{where}: its chain of bases ends in a circle at '{tail['base']}'.")
+    section, last = lineage[-1]
+    if "base" in config[section][last]:
+        closes = config[section][last]["base"]
+        where = places.find([(section, last)])
+        problems.append(f"{where}: its chain of bases ends in a circle at '{closes}'.")
     return merged
 
 
@@ -203,7 +205,7 @@ def _impossible_embedding(model: dict, dataset: str) -> list[tuple[tuple, str]]:
     return found
 
 
-def _unknown_selection(config: dict, runs: dict[str, dict], places: "Places") -> list[str]:
+def _unknown_selection(config: dict, runs: dict[str, dict], places: Places) -> list[str]:
     known = {*runs, *(run["group"] for run in runs.values())}
     where = places.find([("select",)])
     return [
