@@ -43,7 +43,7 @@ bench: $(VENV)/dev.installed
 # Newest releases that pyproject.toml admits, and from them the pins of the conda environments.
 lock: $(VENV)/dev.installed
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --upgrade --extra dev pyproject.toml -o requirements/dev.txt
+	  --no-header --upgrade --extra cluster --extra dev pyproject.toml -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	python envs/pin.py
