@@ -48,7 +48,8 @@ def test_code_is_clean(command):
 def test_what_users_install_is_part_of_what_tests_install():
     run, dev = releases("run.txt"), releases("dev.txt")
     assert len(run) > 50
-    assert run.items() <= dev.items()
+    for requirement, marker in run.items():
+        assert dev[requirement] in (marker, ""), requirement  # "": on every machine
 
 
 @pytest.mark.parametrize("file", ["run.txt", "dev.txt", "installer.txt"])
