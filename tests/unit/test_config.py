@@ -80,6 +80,7 @@ bases:
     gradient_clipping: 1.0
     label_smoothing: 0.0
     precision: fp32
+    compile: false
   deep: {base: vit, model: {depth: 6}}
 experiments:
   words: {base: lstm}
@@ -224,6 +225,7 @@ def test_recipe_of_the_vision_transformers(full, name):
         "gradient_clipping": None,
         "label_smoothing": 0.0,
         "precision": "bf16",
+        "compile": True,
     }
 
 
@@ -248,6 +250,7 @@ def test_recipe_of_the_cnns(full, name):
         "gradient_clipping": None,
         "label_smoothing": 0.0,
         "precision": "bf16",
+        "compile": False,
     }
 
 
@@ -316,6 +319,7 @@ OTHER_VALUES = {
         "gradient_clipping": None,
         "label_smoothing": 0.1,
         "precision": "bf16",
+        "compile": True,
     },
 }
 

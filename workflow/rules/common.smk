@@ -16,11 +16,12 @@ from trainstudy import config as settings_of, data, gpt1, provenance
 # instead of returning them after every step: 1.75 times the tokens per second for the language
 # models on two cores. Those beyond 64 MiB it returns: keeping them too was no faster, and with a
 # learned embedding memory crept up. glibc reads these names before Python starts; elsewhere they do
-# nothing.
+# nothing. Compiled steps are shared by all runs.
 shell.prefix(
     f"set -euo pipefail; export PYTHONNOUSERSITE=1 PYTHONPATH={shlex.quote(SRC)} "
     "MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=10000000000 "
-    "MALLOC_TOP_PAD_=268435456; "
+    "MALLOC_TOP_PAD_=268435456 "
+    f"TORCHINDUCTOR_CACHE_DIR={shlex.quote(str(Path('data/compiled').resolve()))}; "
 )
 
 try:
@@ -51,6 +52,7 @@ TRAINING_CODE = collect(
     part=[
         "arrays",
         "augment",
+        "compilation",
         "losses",
         "metrics",
         "optimizers",
