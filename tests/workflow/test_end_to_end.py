@@ -51,6 +51,15 @@ def test_snakemake_report_holds_items_captions_and_labels(finished):
     assert "Peak memory of each training job" in page
 
 
+@pytest.mark.parametrize(("seeds", "threads"), [([42], 2), ([42, 43], 1)])
+def test_runs_divide_the_cores_among_them(fresh, seeds, threads):
+    fresh.config |= {"select": ["vit-a"], "seeds": seeds, "threads": "auto"}
+    fresh.write_config()
+    row = fresh.result("runs/vit-a/42/run.parquet")
+    fresh.snakemake("--cores", "2", str(row.relative_to(fresh.folder)))
+    assert pq.read_table(row)["threads"].to_pylist() == [threads]
+
+
 def test_a_diverged_run_is_a_row_and_not_a_dead_pipeline(fresh):
     fresh.config["experiments"] = {
         "vit-wild": {"base": "vit", "optimizer": {"name": "sgd", "lr": 1.0e30}},

@@ -43,6 +43,13 @@ SOURCES = {
     path: source for dataset in data.names() for path, source in data.find(dataset).SOURCES.items()
 } | gpt1.EMBEDDING_SOURCES
 
+# A job on a cluster has no cores of ours to divide: there `auto` is one thread.
+THREADS = settings_of.threads(
+    config["threads"],
+    runs=len(RUNS) * len(config["seeds"]),
+    cores=None if workflow.remote_exec else workflow.resource_settings.cores,
+)
+
 # A training job takes a whole GPU where the machine has one; profiles/default counts them.
 GPUS = int(provenance.has_gpu())
 

@@ -17,7 +17,7 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{experiment}}/{{seed}}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: config["threads"]
+    threads: THREADS
     resources:
         gpu=GPUS,
     params:
