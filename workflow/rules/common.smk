@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,9 @@ from snakemake.exceptions import WorkflowError
 SRC = str(Path(workflow.basedir, "src"))
 sys.path.insert(0, SRC)
 
-from trainstudy import config as settings_of, data, gpt1, provenance
+from trainstudy import config as settings_of, data, gpt1, provenance, timing
+
+STARTED = time.time()
 
 # PYTHONPATH, because under conda nothing else leads to the package. The allocator keeps large blocks
 # instead of returning them after every step: 1.75 times the tokens per second for the language

@@ -14,6 +14,8 @@ rule make_tables:
         html=[report(f"{RESULTS}/tables/{item}.html", **in_report(item)) for item in TABLES],
     log:
         f"{RESULTS}/logs/make_tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_tables.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -31,6 +33,8 @@ rule plot_figures:
         png=collect(f"{RESULTS}/figures/{{item}}.png", item=FIGURES),
     log:
         f"{RESULTS}/logs/plot_figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_figures.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -57,6 +61,8 @@ rule write_report:
         ),
     log:
         f"{RESULTS}/logs/write_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_report.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:

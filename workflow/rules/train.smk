@@ -35,6 +35,8 @@ rule aggregate:
         runs=f"{RESULTS}/runs.parquet",
     log:
         f"{RESULTS}/logs/aggregate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/aggregate.tsv"
     conda:
         "../../envs/analysis.yaml"
     script:
