@@ -33,21 +33,33 @@ ALLOCATOR = {
 class Side:
     """A worker process that takes steps when told to."""
 
-    def __init__(self, side: str, case: str, changes: dict | None = None) -> None:
+    def __init__(
+        self, side: str, case: str, changes: dict | None = None, threads: int | None = None
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), side, case, json.dumps(changes or {})],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | (ALLOCATOR if side == "ours" else {}),
+            env=os.environ
+            | (ALLOCATOR if side == "ours" else {})
+            | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
         )  # fmt: skip
         self.seconds: list[float] = []
         self.memory = 0
 
     def take(self, steps: int, keep: bool = True) -> None:
         """Take steps; their times count unless this is a warm-up."""
+        self.ask(steps)
+        self.hear(keep)
+
+    def ask(self, steps: int) -> None:
+        """Have the worker take steps, without waiting for it."""
         assert self.process.stdin
-        assert self.process.stdout
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
+
+    def hear(self, keep: bool = True) -> None:
+        """Wait for the steps asked for; their times count if they are to be kept."""
+        assert self.process.stdout
         answer = self.process.stdout.readline()
         if not answer:
             raise RuntimeError(f"the benchmark's worker {self.process.args} died")
