@@ -19,6 +19,7 @@ rule train:
         "../../envs/train.yaml"
     threads: THREADS
     resources:
+        **asking(for_training),
         gpu=GPUS,
     params:
         settings=lambda wildcards: settings_of.training_settings(RUNS[wildcards.experiment]),
@@ -39,5 +40,7 @@ rule aggregate:
         f"{RESULTS}/benchmarks/aggregate.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     script:
         "../scripts/aggregate.py"
