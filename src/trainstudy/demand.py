@@ -104,7 +104,7 @@ def _vit(run: dict, dataset) -> Work:
     dim, mlp, depth, patch = model["dim"], model["mlp"], model["depth"], model["patch"]
     tokens = height * width // patch**2 + 1
     block = 4 * (dim**2 + dim) + 2 * dim * mlp + mlp + 5 * dim
-    kept = 12 * dim + 3 * mlp + 3 * model["heads"] * tokens  # values of a token in one block
+    kept = 12 * dim + 3 * mlp + 2 * model["heads"] * tokens  # values of a token in one block
     return Work(
         parameters=depth * block + dim * (channels * patch**2 + tokens + 20),
         operations=depth * (6 * tokens * block + 12 * tokens**2 * dim),

@@ -40,15 +40,19 @@ def built(run: dict):
     return models.build(run["family"], run["model"], manifest), example
 
 
-IMAGES = ["vit-2-adamw", "vit-6-adamw-postnorm", "cnn-googlenet", "cnn-resnet",
-          "cnn-resnet-preact", "cnn-densenet"]  # fmt: skip
+IMAGES = [
+    ("vit-2-adamw", {}),
+    ("vit-6-adamw-postnorm", {}),
+    ("vit-2-adamw", {"dataset": "digits", "model__patch": 2}),
+    ("vit-4-adamw", {"model__patch": 2, "model__dim": 32}),  # mostly attention
+    *((f"cnn-{name}", {}) for name in demand.CNN_PIXEL),
+    *((f"cnn-{name}", {"dataset": "digits"}) for name in demand.CNN_PIXEL),
+]
 
 
-@pytest.mark.parametrize("dataset", ["cifar10", "digits"])
-@pytest.mark.parametrize("experiment", IMAGES)
-def test_work_covers_what_image_models_do_without_waste(experiment, dataset):
-    patch = {"model__patch": 4 if dataset == "cifar10" else 2} if "vit" in experiment else {}
-    run = settings(experiment, dataset=dataset, **patch)
+@pytest.mark.parametrize(("experiment", "changes"), IMAGES)
+def test_work_covers_what_image_models_do_without_waste(experiment, changes):
+    run = settings(experiment, **changes)
     model, example = built(run)
     kept: dict[int, int] = {}
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -75,6 +79,12 @@ def test_work_covers_the_parameters_of_a_language_model(layers):
                    model__embedding="learned")  # fmt: skip
     model, _ = built(run)
     assert demand.work(run).parameters == models.parameter_counts(model)[0]
+
+
+@pytest.mark.parametrize(("layers", "counted"), [(1, 583e9), (4, 738e9)])
+def test_work_covers_the_operations_counted_for_language_models(layers, counted):
+    work = demand.work(settings("lstm-1-adamw", model__layers=layers))
+    assert 1 <= work.operations * 16 * 256 / counted < 1.3  # a step, see docs/performance.md
 
 
 # Peaks of resident memory and seconds of an epoch, of single jobs on one thread of an AMD EPYC,
