@@ -8,6 +8,9 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+containerized: config["image"]
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
