@@ -8,10 +8,12 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+include: "workflow/rules/common.smk"
+
+
 containerized: config["image"]
 
 
-include: "workflow/rules/common.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
