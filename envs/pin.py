@@ -30,6 +30,7 @@ PACKAGES = {
         "jsonschema", "pygments", "pyyaml", "snakemake",
         "snakemake-executor-plugin-cluster-generic", "snakemake-executor-plugin-kubernetes",
         "snakemake-executor-plugin-slurm", "snakemake-logger-plugin-rich",
+        "snakemake-storage-plugin-fs",
     ],
 }  # fmt: skip
 

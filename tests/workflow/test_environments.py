@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import isolation
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -120,8 +122,12 @@ def test_the_whole_study_is_planned_without_torch(driver, fresh):
 def test_every_cluster_profile_plans_the_study(driver, fresh, profile):
     output = snakemake(driver, fresh.folder, "--dry-run", "--workflow-profile", profile)
     assert re.search(r"^train +5$", output, re.M)
-    trained = output[output.index("rule train:") :]
-    assert re.search(r"resources: .*\bgpu=1\b.*\bmem_mb=5[56]00\b", trained)
+    trained = re.findall(r"^rule train:\n.*?^    resources: ([^\n]*)", output, re.M | re.S)
+    assert len(trained) == 5
+    for asked in trained:
+        assert re.search(r"\bgpu=1\b", asked)
+        assert 5_500 <= int(re.search(r"\bmem_mb=(\d+)", asked)[1]) < 6_500
+        assert 20 <= int(re.search(r"\bruntime=(\d+)", asked)[1]) <= 30
 
 
 def test_the_image_holds_the_environments_as_they_are():
@@ -131,3 +137,73 @@ def test_the_image_holds_the_environments_as_they_are():
     text = (ENVS / "image.def").read_text()
     assert text == pin.image()
     assert set(re.findall(r"source: envs/(\w+).yaml", text)) == set(rules().values())
+
+
+# Answers Snakemake as conda would; its environments are links, see isolation.py.
+STAND_IN = """\
+#!{python}
+import argparse, json, sys
+sys.path.insert(0, "{here}")
+if sys.argv[1] == "--version":
+    print("conda 26.7.0")
+elif sys.argv[1] == "info":
+    print(json.dumps({{"platform": "linux-64", "conda_prefix": "{folder}"}}))
+elif sys.argv[1] == "config":
+    print(json.dumps({{"get": {{"channel_priority": "strict"}}}}))
+else:
+    import isolation
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--file", type=isolation.Path)
+    parser.add_argument("--prefix", type=isolation.Path)
+    asked, _ = parser.parse_known_args()
+    isolation.make(asked.file, asked.prefix)
+"""
+
+
+@pytest.fixture(params=["stand-in", "conda"])
+def conda(request, tmp_path) -> Path:
+    """The folder of a conda: the real one, or a stand-in that needs no network."""
+    if request.param == "conda":
+        if not shutil.which("conda"):
+            pytest.skip("no conda on the PATH")
+        return Path(shutil.which("conda")).parent
+    folder = tmp_path / "conda/bin"
+    folder.mkdir(parents=True)
+    text = STAND_IN.format(python=sys.executable, here=Path(__file__).parent, folder=folder.parent)
+    (folder / "conda").write_text(text)
+    (folder / "conda").chmod(0o755)
+    (folder / "activate").write_text('export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"\n')
+    return folder
+
+
+@pytest.mark.slow
+def test_the_study_runs_with_conda_from_a_driver_without_torch(driver, fresh, conda):
+    path = f"{conda}:{driver.parent}:/usr/bin:/bin"
+    output = snakemake(driver, fresh.folder, "--cores", "2", "--use-conda", PATH=path)
+    assert output.count("Creating conda environment") == 3
+    assert fresh.result("report.html").exists()
+    runs = pd.read_parquet(fresh.result("runs.parquet"))
+    assert set(runs.status) == {"finished"}
+    # Training saw its own environment alone: not scikit-learn, which prepared its data.
+    for versions in map(json.loads, runs.versions):
+        assert "torch" in versions
+        assert not {"scikit-learn", "tokenizers"} & versions.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["data", "analysis", "train"])
+def test_what_the_pins_install_is_enough(name, tmp_path):
+    """As conda's pip does it: the pins, and whatever they require today."""
+    uv = [Path(sys.executable).with_name("uv")]
+    subprocess.run(
+        [*uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "env"], check=True
+    )
+    wanted = [f"{p}=={r}" for p, r in isolation.pins(ENVS / f"{name}.yaml").items()]
+    python = tmp_path / "env/bin/python"
+    done = subprocess.run(
+        [*uv, "pip", "install", "--python", python, *wanted], capture_output=True, text=True
+    )
+    if "error sending request" in done.stderr or "client error" in done.stderr:
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stderr
+    assert "pyarrow" in imported_alone(python, name)
