@@ -128,6 +128,23 @@ def test_two_jobs_queue_for_one_gpu(study, slurm, profile):
 
 
 @pytest.mark.slow
+def test_the_one_gpu_of_the_default_profile_holds_no_cluster_back(study, slurm):
+    """--profile, in place of --workflow-profile, leaves profiles/default in force."""
+    before = slurm.jobs("train")
+    study.config["bases"]["vit"]["epochs"] = 100
+    study.write_config()
+    submit = "sbatch --parsable --job-name={rule} --mem={resources.mem_mb} --output=/dev/null"
+    output = study.snakemake(
+        *(run_of(study, name) for name in ("vit-a", "vit-b")),
+        *("--profile", "profiles/cluster-generic", "--cluster-generic-submit-cmd", submit),
+        *("--seconds-between-status-checks", "1"),
+    )
+    assert "and workflow specific profile profiles/default" in output
+    first, second = latest(slurm, "train", before)
+    assert max(first["StartTime"], second["StartTime"]) < min(first["EndTime"], second["EndTime"])
+
+
+@pytest.mark.slow
 @BOTH
 def test_a_job_out_of_memory_succeeds_with_more(study, slurm, profile):
     before = slurm.jobs("train")
@@ -152,6 +169,7 @@ def test_a_job_out_of_memory_succeeds_with_more(study, slurm, profile):
 def test_a_job_that_is_ended_goes_on_from_its_checkpoint(study, slurm, profile, end):
     before = slurm.jobs("train")
     study.config["bases"]["vit"]["epochs"] = 400
+    study.config["checkpoint_seconds"] = 1
     study.write_config()
     log = study.folder / "results/tiny/logs/train/vit-a/42.log"
     with ThreadPoolExecutor() as pool:
