@@ -10,11 +10,15 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: demo test test-all bench lint format lock clean clean-demo help
+.PHONY: demo cluster test test-all bench lint format lock clean clean-demo help
 
 demo: $(VENV)/run.installed
 	snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules
 	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+# What demo installs, and the plugins that send jobs to clusters.
+cluster: $(VENV)/cluster.installed
+	@echo "Now: source $(VENV)/bin/activate; snakemake --workflow-profile slurm"
 
 test: $(VENV)/dev.installed
 	pytest
@@ -40,6 +44,7 @@ bench: $(VENV)/dev.installed
 	PYTHONPATH=src python benchmarks/costs.py
 	PYTHONPATH=src python benchmarks/sharing.py
 	PYTHONPATH=src python benchmarks/page.py
+	PYTHONPATH=src python benchmarks/dag.py
 
 # Newest releases that pyproject.toml admits, and from them the pins of the conda environments.
 lock: $(VENV)/dev.installed
@@ -47,6 +52,8 @@ lock: $(VENV)/dev.installed
 	  --no-header --upgrade --extra cluster --extra dev pyproject.toml -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header -c requirements/dev.txt --extra cluster pyproject.toml -o requirements/cluster.txt
 	python envs/pin.py
 
 # Downloads, prepared data and finished runs are kept; clean-demo deletes what the demo made.
@@ -58,7 +65,7 @@ clean-demo:
 	rm -rf results/demo
 
 help:
-	@echo "make demo | test | test-all | bench | lint | format | lock | clean | clean-demo"
+	@echo "make demo | cluster | test | test-all | bench | lint | format | lock | clean | clean-demo"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

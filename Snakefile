@@ -9,6 +9,12 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+
+
+containerized: config["image"]
+
+
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/results.smk"

@@ -162,3 +162,11 @@ def test_two_clean_runs_agree_in_everything_but_time(fresh, finished):
         for study in (fresh, finished)
     )
     pd.testing.assert_frame_equal(first.drop(columns="seconds"), second.drop(columns="seconds"))
+
+
+@pytest.mark.slow
+def test_the_live_view_shows_the_rules_that_run(finished):
+    finished.result("report.html").unlink()
+    output = finished.snakemake("--cores", "1", "--logger", "rich")
+    assert re.search(r"write_report.*100%", output)
+    assert finished.result("report.html").exists()

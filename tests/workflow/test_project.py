@@ -46,13 +46,14 @@ def test_code_is_clean(command):
 
 
 def test_what_users_install_is_part_of_what_tests_install():
-    run, dev = releases("run.txt"), releases("dev.txt")
+    run, cluster, dev = (releases(f"{name}.txt") for name in ("run", "cluster", "dev"))
     assert len(run) > 50
-    for requirement, marker in run.items():
+    assert run.keys() < cluster.keys()
+    for requirement, marker in [*run.items(), *cluster.items()]:
         assert dev[requirement] in (marker, ""), requirement  # "": on every machine
 
 
-@pytest.mark.parametrize("file", ["run.txt", "dev.txt", "installer.txt"])
+@pytest.mark.parametrize("file", ["run.txt", "cluster.txt", "dev.txt", "installer.txt"])
 def test_every_requirement_has_hashes_and_no_index_is_named(file):
     text = (ROOT / "requirements" / file).read_text()
     blocks = re.findall(r"^\S+==.*?(?=^\S|\Z)", text, re.M | re.S)
@@ -65,7 +66,7 @@ def test_conda_environments_pin_what_the_lock_holds():
     spec = importlib.util.spec_from_file_location("pin", ROOT / "envs" / "pin.py")
     pin = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pin)
-    locked = pin.locked((ROOT / "requirements" / "run.txt").read_text())
+    locked = pin.locked(pin.LOCK.read_text())
     for name, packages in pin.PACKAGES.items():
         text = (ROOT / "envs" / f"{name}.yaml").read_text()
         assert text == pin.environment(packages, locked)

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 SRC = str(Path(workflow.basedir, "src"))
 sys.path.insert(0, SRC)
 
-from trainstudy import config as settings_of, data, gpt1, provenance, timing
+from trainstudy import config as settings_of, data, gpt1, timing
 
 STARTED = time.time()
 
@@ -52,9 +52,6 @@ THREADS = settings_of.threads(
     runs=len(RUNS) * len(config["seeds"]),
     cores=None if workflow.remote_exec else workflow.resource_settings.cores,
 )
-
-# A training job takes a whole GPU where the machine has one; profiles/default counts them.
-GPUS = int(provenance.has_gpu())
 
 # Code that decides a result. Snakemake compares it by checksum: touching a file reruns nothing.
 TRAINING_CODE = collect(

@@ -18,6 +18,8 @@ rule make_tables:
         f"{RESULTS}/benchmarks/make_tables.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     params:
         titles={name: ITEMS[name]["title"] for name in TABLES},
     script:
@@ -37,6 +39,8 @@ rule plot_figures:
         f"{RESULTS}/benchmarks/plot_figures.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     params:
         groups={name: run["group"] for name, run in RUNS.items()},
     script:
@@ -65,6 +69,8 @@ rule write_report:
         f"{RESULTS}/benchmarks/write_report.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     params:
         study=config["study"],
         contents=ITEMS,

@@ -1,5 +1,7 @@
 """One job per experiment and seed."""
 
+RUN = f"{RESULTS}/runs/{{experiment}}/{{seed}}"
+
 
 rule train:
     input:
@@ -8,9 +10,9 @@ rule train:
         embedding=embedding_of,
         code=code_of,
     output:
-        metrics=f"{RESULTS}/runs/{{experiment}}/{{seed}}/metrics.parquet",
-        run=f"{RESULTS}/runs/{{experiment}}/{{seed}}/run.parquet",
-        weights=f"{RESULTS}/runs/{{experiment}}/{{seed}}/weights.safetensors",
+        metrics=f"{RUN}/metrics.parquet",
+        run=f"{RUN}/run.parquet",
+        weights=f"{RUN}/weights.safetensors",
     log:
         f"{RESULTS}/logs/train/{{experiment}}/{{seed}}.log",
     benchmark:
@@ -19,6 +21,7 @@ rule train:
         "../../envs/train.yaml"
     threads: THREADS
     resources:
+        **asking(for_training),
         gpu=GPUS,
     params:
         settings=lambda wildcards: settings_of.training_settings(RUNS[wildcards.experiment]),
@@ -28,8 +31,8 @@ rule train:
 
 rule aggregate:
     input:
-        metrics=collect(rules.train.output.metrics, experiment=RUNS, seed=config["seeds"]),
-        runs=collect(rules.train.output.run, experiment=RUNS, seed=config["seeds"]),
+        metrics=collect(f"{RUN}/metrics.parquet", experiment=RUNS, seed=config["seeds"]),
+        runs=collect(f"{RUN}/run.parquet", experiment=RUNS, seed=config["seeds"]),
     output:
         metrics=f"{RESULTS}/metrics.parquet",
         runs=f"{RESULTS}/runs.parquet",
@@ -39,5 +42,7 @@ rule aggregate:
         f"{RESULTS}/benchmarks/aggregate.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     script:
         "../scripts/aggregate.py"
