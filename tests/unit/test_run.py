@@ -104,7 +104,7 @@ class Files:
     @property
     def described(self) -> dict:
         with safe_open(self.weights_file, framework="pt") as stored:
-            return stored.metadata()
+            return json.loads(stored.metadata()["run"])
 
 
 def train(folder, settings, prepared, table=None, seed=42, **changes) -> Files:
@@ -115,7 +115,19 @@ def train(folder, settings, prepared, table=None, seed=42, **changes) -> Files:
         place[key] = value
     folder.mkdir(exist_ok=True)
     files = Files(folder)
-    run.train("my-run", settings, seed, prepared, table, threads=1, **vars(files))
+    run.train(
+        "my-run",
+        settings,
+        seed,
+        prepared,
+        table,
+        threads=1,
+        deterministic=False,
+        code=[],
+        checkpoints=folder / "checkpoints",
+        checkpoint_seconds=600,
+        **vars(files),
+    )
     return files
 
 
@@ -217,7 +229,7 @@ def test_weights_and_best_scores_are_those_of_the_best_epoch(tmp_path, digits):
     facts = files.facts
     assert facts["status"] == "finished"
     assert facts["best_epoch"] == 1
-    assert files.described == {"experiment": "my-run", "seed": "42", "epoch": "1"}
+    assert files.described == {"experiment": "my-run", "seed": 42, "epoch": 1}
     assert_equal_weights(files, short)
     assert facts["test_loss_best"] == short.facts["test_loss_last"]
     assert facts["test_loss_last"] != facts["test_loss_best"]
@@ -305,7 +317,7 @@ def test_a_run_that_diverges_is_a_result_too(tmp_path, digits):
     assert facts["seconds_total"] > 0
     assert pq.read_schema(files.metrics_file).equals(records.METRICS)
     assert len(files.metrics) == 0
-    assert files.described["epoch"] == "None"
+    assert files.described["epoch"] is None
     assert (
         load_file(files.weights_file).keys()
         == models.build("vit", VIT["model"], json.loads(digits.with_suffix(".json").read_text()))
@@ -321,7 +333,7 @@ def test_a_run_that_diverges_late_keeps_the_weights_of_its_best_epoch(tmp_path, 
     assert facts["status"] == "diverged"
     assert facts["diverged_step"] > 3  # an epoch has three steps
     assert facts["best_epoch"] == 1
-    assert files.described["epoch"] == "1"
+    assert files.described["epoch"] == 1
     assert_equal_weights(files, good)
     assert set(files.metrics.epoch) == {1}
     assert facts["validation_loss_last"] == good.facts["validation_loss_last"]

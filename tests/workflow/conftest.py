@@ -81,7 +81,7 @@ def tiny_config() -> dict:
     bases["lstm"]["model"] |= {"hidden": 16, "embedding_size": 16}
     bases["vit"]["model"] |= {"dim": 8, "heads": 2, "mlp": 16}
     return {
-        **{key: full[key] for key in ("seeds", "select", "mirror", "threads")},
+        **{key: value for key, value in full.items() if key not in ("bases", "experiments")},
         "study": "tiny",
         "select": ["core", "cnn"],
         "bases": bases,
