@@ -64,11 +64,12 @@ def test_an_error_is_raised_again_and_stands_in_the_file_with_its_traceback(befo
     assert capsys.readouterr().err == ""  # Snakemake shows it
 
 
-def test_the_log_of_an_earlier_attempt_is_replaced(before, file):
+@pytest.mark.parametrize("append", [False, True])
+def test_the_log_of_an_earlier_attempt_is_replaced_unless_it_is_continued(before, file, append):
     for message in ("first", "second"):
-        with logs.job(file, "job"):
+        with logs.job(file, "job", append=append):
             log.info(message)
-    assert "first" not in read(file)
+    assert ("first" in read(file)) == append
     assert read(file).endswith("second\n")
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from trainstudy import logs, run
 
 name, seed = snakemake.wildcards.experiment, int(snakemake.wildcards.seed)
-with logs.job(snakemake.log[0], f"{name}/{seed}"):
+checkpoints = Path(snakemake.params.checkpoints)
+with logs.job(snakemake.log[0], f"{name}/{seed}", append=checkpoints.exists()):
     run.train(
         name,
         snakemake.params.settings,
@@ -15,7 +16,7 @@ with logs.job(snakemake.log[0], f"{name}/{seed}"):
         threads=snakemake.threads,
         deterministic=snakemake.params.deterministic,
         code=[Path(file) for file in snakemake.input.code],
-        checkpoints=Path(snakemake.params.checkpoints),
+        checkpoints=checkpoints,
         checkpoint_seconds=snakemake.resources.checkpoint_seconds,
         **{f"{part}_file": Path(file) for part, file in snakemake.output.items()},
     )
