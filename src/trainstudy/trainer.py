@@ -33,7 +33,8 @@ def fit(
     checkpoints = checkpoints or Unsaved()
     learner, compiling = model, None
     if settings.get("compile"):
-        learner, compiling = compilation.compile_training(task, model)
+        with checkpoints.stoppable():
+            learner, compiling = compilation.compile_training(task, model)
     state, epochs = State(task, model, settings), settings["epochs"]
     _resume(state, checkpoints, epochs)
     state.add_compiling(compiling)

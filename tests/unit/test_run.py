@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import signal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from trainstudy import arrays, data, models, provenance, records, run
+from trainstudy.checkpoint import Interrupted
+from trainstudy.tasks import Classification
 
 COMMON = {
     "epochs": 2,
@@ -107,7 +111,9 @@ class Files:
             return json.loads(stored.metadata()["run"])
 
 
-def train(folder, settings, prepared, table=None, seed=42, **changes) -> Files:
+def train(
+    folder, settings, prepared, table=None, seed=42, deterministic=False, code=(), **changes
+) -> Files:
     """Train and return the files; `changes` are settings of the optimizer or of the top."""
     settings = copy.deepcopy(settings)
     for key, value in changes.items():
@@ -122,8 +128,8 @@ def train(folder, settings, prepared, table=None, seed=42, **changes) -> Files:
         prepared,
         table,
         threads=1,
-        deterministic=False,
-        code=[],
+        deterministic=deterministic,
+        code=code,
         checkpoints=folder / "checkpoints",
         checkpoint_seconds=600,
         **vars(files),
@@ -300,6 +306,70 @@ def test_an_equal_seed_gives_equal_numbers_and_weights(tmp_path, digits, words, 
     assert {k: v for k, v in one.facts.items() if k not in varies} == {
         k: v for k, v in two.facts.items() if k not in varies
     }
+
+
+def test_equal_runs_write_equal_files_of_weights(tmp_path, digits):
+    one, two = (train(tmp_path / n, VIT, digits, epochs=1) for n in ("1", "2"))
+    assert one.weights_file.read_bytes() == two.weights_file.read_bytes()
+
+
+@pytest.fixture
+def _default_mode(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.deterministic = False
+
+
+@pytest.mark.usefixtures("_default_mode")
+def test_the_deterministic_mode_is_torchs_and_is_recorded(tmp_path, digits):
+    for deterministic in (True, False):
+        files = train(tmp_path / str(deterministic), VIT, digits, deterministic=deterministic)
+        assert files.facts["deterministic"] == deterministic
+        assert torch.are_deterministic_algorithms_enabled() == deterministic
+        assert torch.backends.cudnn.deterministic == deterministic
+        if deterministic:
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+# Interruptions
+
+
+def interrupted(folder, *arguments, after: int, **changes) -> None:
+    """Begin a run that is told to stop in its step number `after`."""
+    loss, steps = Classification.loss, iter(range(1, 1000))
+
+    def told(task, model, batch):
+        if model.training and next(steps) == after:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(task, model, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Classification, "loss", told)
+        with pytest.raises(Interrupted):
+            train(folder, *arguments, **changes)
+
+
+def test_an_interrupted_run_goes_on_and_counts_its_resumes(tmp_path, digits):
+    whole = train(tmp_path / "whole", VIT, digits)
+    for after in (2, 1):  # the second time in the first step after the resume
+        interrupted(tmp_path / "parts", VIT, digits, after=after)
+        assert not (tmp_path / "parts/run.parquet").exists()
+    files = train(tmp_path / "parts", VIT, digits)
+    pd.testing.assert_frame_equal(scores(files), scores(whole), check_exact=True)
+    assert files.weights_file.read_bytes() == whole.weights_file.read_bytes()
+    assert (files.facts["resumes"], whole.facts["resumes"]) == (2, 0)
+    assert not (tmp_path / "parts/checkpoints").exists()
+
+
+def test_a_run_with_other_settings_code_or_mode_starts_anew(tmp_path, digits, caplog):
+    code = tmp_path / "code.py"
+    code.write_text("one = 1\n")
+    interrupted(tmp_path / "a", VIT, digits, after=4, code=[code])
+    code.write_text("two = 2\n")
+    files = train(tmp_path / "a", VIT, digits, code=[code], lr=0.02)
+    assert files.facts["resumes"] == 0
+    assert f"these differ: code {code}, settings.optimizer.lr" in caplog.text
 
 
 # Divergence

@@ -207,3 +207,17 @@ def test_the_optimizer_keeps_the_memory_format_of_its_weights(tmp_path):
     assert any(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
     for weight in weights:
         assert state.optimizer.state[weight]["momentum_buffer"].stride() == weight.stride()
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_resumed_exactly_too(tmp_path):
+    chosen = case("vit") | {"compile": True}
+    whole = fit(*start(chosen), chosen)
+    torch._dynamo.reset()
+    with pytest.raises(Interrupted):
+        part(chosen, tmp_path, OneStep)
+    torch._dynamo.reset()
+    outcome = part(chosen, tmp_path)
+    assert_equal(outcome, whole)
+    assert outcome.resumes == 1
+    assert outcome.seconds_compiling > 0
