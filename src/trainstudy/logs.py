@@ -8,13 +8,12 @@ from pathlib import Path
 
 
 @contextmanager
-def job(file: str, name: str, append: bool = False) -> Iterator[None]:
+def job(file: str, name: str) -> Iterator[None]:
     """Send what is logged inside to `file` and to standard error, where `name` leads each line.
 
-    What the file held is kept where the job continues an earlier one (`append`). An exception is
-    written to the file with its traceback and raised again.
+    An exception is written to the file with its traceback and raised again.
     """
-    to_file = logging.FileHandler(file, mode="a" if append else "w", encoding="utf-8")
+    to_file = logging.FileHandler(file, mode="w", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setFormatter(logging.Formatter(f"{name}: %(message)s"))

@@ -64,12 +64,11 @@ def test_an_error_is_raised_again_and_stands_in_the_file_with_its_traceback(befo
     assert capsys.readouterr().err == ""  # Snakemake shows it
 
 
-@pytest.mark.parametrize("append", [False, True])
-def test_the_log_of_an_earlier_attempt_is_replaced_unless_it_is_continued(before, file, append):
+def test_the_log_of_an_earlier_attempt_is_replaced(before, file):
     for message in ("first", "second"):
-        with logs.job(file, "job", append=append):
+        with logs.job(file, "job"):
             log.info(message)
-    assert ("first" in read(file)) == append
+    assert "first" not in read(file)
     assert read(file).endswith("second\n")
 
 

@@ -72,7 +72,7 @@ def prepared(tmp_path_factory) -> dict[str, Path]:
 
 def train(family: str, prepared: Path, folder: Path) -> None:
     """Do in a process of its own what workflow/scripts/train.py does."""
-    with logs.job(str(folder / "log"), family, append=True):
+    with logs.job(str(folder / "log"), family):
         logging.getLogger().handlers.pop()  # the terminal
         run.train(
             family,

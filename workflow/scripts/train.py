@@ -5,8 +5,7 @@ from pathlib import Path
 from trainstudy import logs, run
 
 name, seed = snakemake.wildcards.experiment, int(snakemake.wildcards.seed)
-checkpoints = Path(snakemake.params.checkpoints)
-with logs.job(snakemake.log[0], f"{name}/{seed}", append=checkpoints.exists()):
+with logs.job(snakemake.log[0], f"{name}/{seed}"):
     run.train(
         name,
         snakemake.params.settings,
@@ -16,7 +15,7 @@ with logs.job(snakemake.log[0], f"{name}/{seed}", append=checkpoints.exists()):
         threads=snakemake.threads,
         deterministic=snakemake.params.deterministic,
         code=[Path(file) for file in snakemake.input.code],
-        checkpoints=checkpoints,
+        checkpoints=Path(snakemake.params.checkpoints),
         checkpoint_seconds=snakemake.resources.checkpoint_seconds,
         **{f"{part}_file": Path(file) for part, file in snakemake.output.items()},
     )
