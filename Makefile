@@ -10,7 +10,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: demo cluster test test-all bench lint format lock clean clean-demo help
+.PHONY: demo cluster test test-all bench lint format lock \
+  clean clean-demo clean-checkpoints clean-results help
 
 demo: $(VENV)/run.installed
 	snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules
@@ -56,7 +57,7 @@ lock: $(VENV)/dev.installed
 	  --no-header -c requirements/dev.txt --extra cluster pyproject.toml -o requirements/cluster.txt
 	python envs/pin.py
 
-# Downloads, prepared data and finished runs are kept; clean-demo deletes what the demo made.
+# Downloads, prepared data, finished and interrupted runs are kept: those go by name only.
 clean:
 	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests workflow -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -64,8 +65,18 @@ clean:
 clean-demo:
 	rm -rf results/demo
 
+# Interrupted runs start anew afterwards; finished ones stay.
+clean-checkpoints:
+	rm -rf results/*/checkpoints
+
+clean-results:
+	@case "$(STUDY)" in ''|*[!a-z0-9-]*) \
+	  echo "Which study? make clean-results STUDY=full deletes results/full with all its runs."; exit 1;; esac
+	rm -rf "results/$(STUDY)"
+
 help:
-	@echo "make demo | cluster | test | test-all | bench | lint | format | lock | clean | clean-demo"
+	@echo "make demo | cluster | test | test-all | bench | lint | format | lock |"
+	@echo "make clean | clean-demo | clean-checkpoints | clean-results STUDY=name"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

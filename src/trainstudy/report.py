@@ -81,14 +81,15 @@ def banners(runs: pd.DataFrame) -> list[str]:
 
 def provenance(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables that say where the numbers come from."""
-    made = ["commit", "device", "driver", "threads", "machine", "versions"]
-    rows = runs.groupby(made, dropna=False).size().reset_index(name="runs")
+    made = ["commit", "device", "driver", "threads", "mode", "machine", "versions"]
+    mode = runs.deterministic.map({True: "deterministic", False: "default"})
+    rows = runs.assign(mode=mode).groupby(made, dropna=False).size().reset_index(name="runs")
     for column in ("machine", "versions"):
         rows[column] = rows[column].map(
             lambda text: ", ".join(f"{key} {value}" for key, value in json.loads(text).items())
         )
     data = ["dataset", "data_origin", "data_description", "data_sha256"]
-    settings = runs[["experiment", "seed", "status", "started"]].copy()
+    settings = runs[["experiment", "seed", "status", "started", "resumes"]].copy()
     names = [field.name for field in SETTINGS]
     settings["settings"] = [
         ", ".join(f"{name} {_plain(row[name])}" for name in names if _given(row[name]))

@@ -129,9 +129,10 @@ def _heads(runs: pd.DataFrame, column: str, label: str) -> pd.DataFrame:
     table["optimizer"] = groups["optimizer.name"].first()
     table["epochs"] = groups["epochs"].first()
     table["seeds"] = groups.size()
-    diverged = (runs.status == "diverged").groupby(runs.experiment).sum()
-    if diverged.any():
-        table["diverged"] = diverged.map(lambda count: f"{count} diverged" if count else "")
+    for word, happened in (("diverged", runs.status == "diverged"), ("resumed", runs.resumes > 0)):
+        count = happened.groupby(runs.experiment).sum()
+        if count.any():
+            table[word] = [f"{number} {word}" if number else "" for number in count]
     return table
 
 

@@ -200,6 +200,14 @@ def test_runs_of_one_machine_share_a_line_and_others_have_their_own(page):
     assert "535.1" in "".join(lines)
 
 
+def test_the_mode_that_made_each_run_and_its_resumes_are_there(page):
+    text = provenance(page(a_run("vit-a"), a_run("vit-b", deterministic=True, resumes=17)))
+    lines = text[: text.index("Data (SHA-256")].split("<tr>")[2:]
+    assert ["<td>default</td>" in line for line in lines].count(True) == 1
+    assert ["<td>deterministic</td>" in line for line in lines].count(True) == 1
+    assert '<td class="number">17</td>' in text[text.index("Settings of every run") :]
+
+
 def test_every_prepared_file_has_one_line_with_its_checksum(page):
     text = provenance(page(*RUNS, a_run("vit-b"), a_run("vit-c", data_sha256="d" * 64)))
     table = text[text.index("Data (SHA-256") : text.index("Settings of every run")]

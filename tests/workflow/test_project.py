@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +91,47 @@ def test_files_keep_their_sizes():
         assert len(script.read_text().splitlines()) <= 22, script.name
     for source in (ROOT / "src").rglob("*.py"):
         assert "snakemake" not in re.findall(r"^\s*(?:import|from) (\w+)", source.read_text(), re.M)
+
+
+PRECIOUS = [
+    "data/downloads/hub/train.parquet",
+    "data/prepared/digits.safetensors",
+    "results/full/runs/vit-a/42/run.parquet",
+    "results/full/checkpoints/vit-b/42/latest.safetensors",
+    "results/demo/report.html",
+    "results/demo/checkpoints/vit-b/42/latest.safetensors",
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "deleted"),
+    [
+        (["clean"], []),
+        (["clean-demo"], ["results/demo/"]),
+        (["clean-checkpoints"], ["results/full/checkpoints/", "results/demo/checkpoints/"]),
+        (["clean-results", "STUDY=full"], ["results/full/"]),
+        (["clean-results"], None),
+        (["clean-results", "STUDY=../data"], None),
+        (["clean-results", "STUDY=full demo"], None),
+        (["clean-results", "STUDY=*"], None),
+    ],
+)
+def test_cleaning_deletes_what_it_is_asked_to_by_name(tmp_path, target, deleted):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for file in [*PRECIOUS, "src/__pycache__/a.pyc", "tests/__init__.py", "workflow/a.smk"]:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    done = subprocess.run(["make", *target], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode == 0) == (deleted is not None), done.stdout + done.stderr
+    if deleted is None:
+        assert "Which study?" in done.stdout
+    left = [file for file in PRECIOUS if (tmp_path / file).exists()]
+    assert left == [file for file in PRECIOUS if not file.startswith(tuple(deleted or ["-"]))]
+    assert (tmp_path / "src/__pycache__").exists() == (target != ["clean"])
+
+
+def test_every_target_of_make_stands_in_its_help():
+    text = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()
+    shown = text[text.index("\nhelp:") :].split("$(VENV)/bin/python:")[0]
+    assert {*re.findall(r"[a-z][a-z-]+", shown)} >= {*targets}

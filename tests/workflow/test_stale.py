@@ -71,6 +71,18 @@ def test_reordering_keys_reruns_nothing(finished):
     assert finished.stale() == {}
 
 
+def test_another_interval_between_checkpoints_reruns_nothing(finished):
+    finished.config["checkpoint_seconds"] = 1
+    finished.write_config()
+    assert finished.stale() == {}
+
+
+def test_another_mode_trains_everything_again(finished):
+    finished.config["deterministic"] = True
+    finished.write_config()
+    assert finished.stale() == {"train": 5, **AFTER_TRAINING}
+
+
 def test_touching_source_reruns_nothing(finished):
     for file in (finished.folder / "src").rglob("*.py"):
         os.utime(file)
@@ -85,6 +97,8 @@ def test_touching_source_reruns_nothing(finished):
         ("src/trainstudy/models/cnn.py", 1),
         ("src/trainstudy/trainer.py", 5),
         ("src/trainstudy/losses.py", 5),
+        ("src/trainstudy/checkpoint.py", 5),
+        ("src/trainstudy/state.py", 5),
     ],
 )
 def test_editing_training_code_reruns_the_runs_it_decides(finished, file, trained):

@@ -23,8 +23,13 @@ rule train:
     resources:
         **asking(for_training),
         gpu=GPUS,
+        # Not a parameter: another interval leaves finished runs as they are.
+        checkpoint_seconds=config["checkpoint_seconds"],
     params:
         settings=lambda wildcards: settings_of.training_settings(RUNS[wildcards.experiment]),
+        deterministic=config["deterministic"],
+        # No output: Snakemake deletes those before a job starts.
+        checkpoints=f"{RESULTS}/checkpoints/{{experiment}}/{{seed}}",
     script:
         "../scripts/train.py"
 
