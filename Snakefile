@@ -24,7 +24,9 @@ rule all:
         f"{RESULTS}/metrics.parquet",
         f"{RESULTS}/runs.parquet",
         collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
-        collect(f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["svg", "png"]),
+        collect(
+            f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["svg", "png", "csv"]
+        ),
 
 
 onsuccess:

@@ -1,11 +1,14 @@
 """The figures of the report: learning curves from metrics.parquet."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+
+from trainstudy.results import Results
 
 matplotlib.use("Agg")
 
@@ -14,13 +17,20 @@ SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
 LABELS = {"loss": "loss (nat)", "perplexity": "perplexity", "accuracy": "accuracy"}
 
 
-def build(name: str, metrics: pd.DataFrame, groups: dict[str, str]) -> plt.Figure:
-    """Draw a figure by its name, <family>-curves-<epochs or seconds>.
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, what it says in a sentence or two, and the numbers it was drawn from."""
 
-    `metrics` as in the Parquet file, `groups` {experiment: group}.
-    """
+    figure: plt.Figure
+    text: str
+    data: pd.DataFrame
+
+
+def build(name: str, results: Results) -> Drawing:
+    """Draw a figure by its name, <family>-curves-<epochs or seconds>."""
     family, _, axis = name.split("-")
-    return learning_curves(metrics, groups, family, axis)
+    figure = learning_curves(results.metrics, dict(results.groups), family, axis)
+    return Drawing(figure, f"Learning curves of {family} over {axis}.", results.metrics)
 
 
 def learning_curves(
@@ -79,10 +89,12 @@ def _panel(panel: plt.Axes, rows: pd.DataFrame, column: str, metric: str) -> Non
         panel.set_yscale("log")
 
 
-def save(figure: plt.Figure, files: list[Path]) -> None:
-    """Write a figure in the format of each file's ending; equal data give equal files."""
+def save(drawing: Drawing, folder: Path, name: str) -> None:
+    """Write <name>.svg and .png, its text as .txt, its numbers as .csv; equal data, equal files."""
+    (folder / f"{name}.txt").write_text(drawing.text + "\n", encoding="utf-8")
+    drawing.data.to_csv(folder / f"{name}.csv", index=False)
     with plt.rc_context({"svg.hashsalt": "trainstudy", "svg.fonttype": "none"}):
-        for file in files:
-            metadata = {"Date": None} if file.suffix == ".svg" else {"Software": None}
-            figure.savefig(file, dpi=160, metadata=metadata, bbox_inches="tight")
-    plt.close(figure)
+        for ending, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+            file = folder / f"{name}.{ending}"
+            drawing.figure.savefig(file, dpi=160, metadata=metadata, bbox_inches="tight")
+    plt.close(drawing.figure)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from trainstudy import tables
 from trainstudy.records import SETTINGS
+from trainstudy.results import Results
 
 ORIGINS = {
     "embedded": "small data that ship inside software packages, made for trying the pipeline out; "
@@ -26,23 +27,25 @@ def render(
     contents: dict,
     captions: Path,
     figures: Path,
-    frames: tuple[pd.DataFrame, ...],
+    results: Results,
+    missing: dict,
 ) -> str:
     """Return the page.
 
     `contents` are the items shown, `captions` the folder of their .rst texts, `figures` that of the
-    SVG files, `frames` what tables.read returns.
+    SVG files and of the texts beside them, `missing` the configured "experiments" that this study
+    does not hold and the "command" that adds them.
     """
-    runs, metrics, published = frames
+    runs = results.runs
     items = [
         {
             "name": name,
             "title": item["title"],
             "category": item["category"],
             "caption": _caption(captions / f"{name}.rst"),
-            "body": _figure(figures / f"{name}.svg", item["title"])
+            "body": _figure(figures / f"{name}.svg", (figures / f"{name}.txt").read_text().strip())
             if item["kind"] == "figure"
-            else Markup(tables.to_html(tables.build(name, runs, metrics, published))),
+            else Markup(tables.to_html(tables.build(name, results))),
         }
         for name, item in contents.items()
     ]
@@ -56,6 +59,7 @@ def render(
         },
         banners=banners(runs),
         runs=len(runs),
+        missing=missing,
         diverged=sorted(runs[runs.status == "diverged"].experiment.unique()),
         provenance=[(title, Markup(tables.to_html(t))) for title, t in provenance(runs).items()],
     )
@@ -117,6 +121,6 @@ def _caption(file: Path) -> Markup:
     return Markup(parts["fragment"])
 
 
-def _figure(file: Path, title: str) -> Markup:
+def _figure(file: Path, text: str) -> Markup:
     data = base64.b64encode(file.read_bytes()).decode()
-    return Markup('<img src="data:image/svg+xml;base64,{}" alt="{}">').format(data, title)
+    return Markup('<img src="data:image/svg+xml;base64,{}" alt="{}">').format(data, text)

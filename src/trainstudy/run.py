@@ -60,7 +60,8 @@ def train(
         **_settings_columns(settings),
         **_result_columns(outcome, task, model),
         **_provenance_columns(dataset, device),
-        **memory.peaks(device),
+        **outcome.memory,
+        **memory.standing(device),
         "started": started,
         "threads": threads,
     }

@@ -4,18 +4,17 @@ import html
 import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
-PUBLISHED_DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
+from trainstudy.results import PUBLISHED_DATASET, Results
 
 Column = tuple[str, str]  # heading, how its cells are written (a format specification)
 
 
-def build(name: str, runs: pd.DataFrame, metrics: pd.DataFrame, published: pd.DataFrame):
-    """Return a table as a DataFrame; `runs` and `metrics` as in the Parquet files."""
-    return TABLES[name](runs, metrics, published)
+def build(name: str, results: Results) -> pd.DataFrame:
+    """Return a table by its name."""
+    return TABLES[name](results.runs, results.metrics, results.published)
 
 
 def to_html(table: pd.DataFrame) -> str:
@@ -195,7 +194,8 @@ def _cell(value: object, column: str) -> str:
         return '<td class="number">–</td>'
     if isinstance(value, str):
         return f"<td>{html.escape(value)}</td>"
-    return f'<td class="number">{_number(float(value), column)}</td>'  # type: ignore[arg-type]
+    number = float(value)  # type: ignore[arg-type]
+    return f'<td class="number" data-value="{number!r}">{_number(number, column)}</td>'
 
 
 def _number(value: float, column: str) -> str:
@@ -206,8 +206,3 @@ def _number(value: float, column: str) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def read(runs: Path, metrics: Path, published: Path) -> tuple[pd.DataFrame, ...]:
-    """Read the three inputs of every table."""
-    return pd.read_parquet(runs), pd.read_parquet(metrics), pd.read_csv(published)

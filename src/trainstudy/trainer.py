@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from trainstudy import optimizers
+from trainstudy import memory, optimizers
 from trainstudy.tasks import Task, stream
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Outcome:
     best_score: float = math.nan
     weights: dict[str, Tensor] = field(default_factory=dict)
     diverged_step: int | None = None  # counted from 1 over the whole run
+    memory: dict[str, int | None] = field(default_factory=dict)  # of training, see memory.peaks
     seconds: float = 0.0  # wall-clock from the first step to the end of the last evaluation
 
     def record(self, epoch: int, split: str, scores: dict[str, float], seconds: float) -> None:
@@ -56,6 +57,7 @@ def fit(task: Task, model: nn.Module, settings: dict) -> Outcome:
             outcome.diverged_step = stop.step
             break
         trained = time.perf_counter()
+        outcome.memory = memory.peaks(task.device)
         rate = {"seconds": trained - began, "learning_rate": optimizer.param_groups[0]["lr"]}
         outcome.record(epoch, "train", scores | rate, trained - start)
         validation = task.evaluate(model, "validation")
@@ -98,6 +100,8 @@ def _train_epoch(task, model, optimizer, settings, epoch, progress) -> dict[str,
         if settings["gradient_clipping"]:
             nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clipping"])
         optimizer.step()
+        if step + 1 == memory.WARM_UP_STEPS:
+            memory.forget_peaks(task.device)
         losses[step] = objective.detach()
         first = step * task.batch_size
         scores[:, first : first + batch_scores.shape[1]] = batch_scores

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from trainstudy import records
+from trainstudy.results import Results
 
 DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
 MODEL: dict[str, dict] = {
@@ -70,10 +71,11 @@ def stored(folder: Path, rows: list[dict], schema: pa.Schema) -> pd.DataFrame:
     return pd.read_parquet(file)
 
 
-def frames(folder: Path, runs: list[dict], metrics: list[dict] = (), reports=None) -> tuple:
-    """Return what tables.read returns."""
-    return (
+def frames(folder: Path, runs: list[dict], metrics: list[dict] = (), reports=None, **others):
+    """Return the results of a study; without `reports` nothing was published."""
+    return Results(
         stored(folder, runs, records.RUNS),
         stored(folder, list(metrics), records.METRICS),
         published() if reports is None else reports,
+        **{"groups": {run["experiment"]: "core" for run in runs}} | others,
     )

@@ -28,11 +28,13 @@ def page(tmp_path):
     for name, item in CONTENTS.items():
         if item["kind"] == "figure":
             (tmp_path / "figures" / f"{name}.svg").write_text(SVG.format(name))
+            (tmp_path / "figures" / f"{name}.txt").write_text(f"What {name} shows.\n")
 
     def render(*runs: dict, contents: dict = NOTHING, study: str = "tiny") -> str:
         inputs = frames(tmp_path / "frames", list(runs))
+        template, missing = CAPTIONS / "report.html.j2", {"experiments": [], "command": ""}
         return report.render(
-            CAPTIONS / "report.html.j2", study, contents, CAPTIONS, tmp_path / "figures", inputs
+            template, study, contents, CAPTIONS, tmp_path / "figures", inputs, missing
         )
 
     return render
@@ -89,8 +91,8 @@ def test_every_link_of_the_page_leads_somewhere(page):
 
 def test_figures_lie_inside_the_page_and_have_a_text_beside_them(page):
     images = Elements(page(*RUNS, contents=CONTENTS)).all("img")
-    named = {n: item["title"] for n, item in CONTENTS.items() if item["kind"] == "figure"}
-    assert [image["alt"] for image in images] == list(named.values())
+    named = [name for name, item in CONTENTS.items() if item["kind"] == "figure"]
+    assert [image["alt"] for image in images] == [f"What {name} shows." for name in named]
     for image, name in zip(images, named, strict=True):
         kind, content = image["src"].split(",", 1)
         assert kind == "data:image/svg+xml;base64"
@@ -196,7 +198,7 @@ def test_runs_of_one_machine_share_a_line_and_others_have_their_own(page):
     lines = text[: text.index("Data (SHA-256")].split("<tr>")[2:]
     assert len(lines) == 2
     assert ["Fast GPU" in line for line in lines].count(True) == 1
-    assert '<td class="number">3</td>' in "".join(lines)
+    assert '<td class="number" data-value="3.0">3</td>' in "".join(lines)
     assert "535.1" in "".join(lines)
 
 
@@ -251,12 +253,13 @@ def test_nothing_a_run_says_becomes_html(page, fact):
     assert html.escape(evil) in text
 
 
-def test_titles_and_figures_are_escaped(page):
+def test_titles_and_figures_are_escaped(page, tmp_path):
     evil = '"><script>alert(1)</script>'
     contents = {
         name: CONTENTS[name] | {"title": evil, "category": evil}
         for name in ("vit-results", "vit-curves-epochs")
     }
+    (tmp_path / "figures/vit-curves-epochs.txt").write_text(evil)
     text = page(*RUNS, contents=contents)
     assert "<script" not in text
     assert [image["alt"] for image in Elements(text).all("img")] == [evil]

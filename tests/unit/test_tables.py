@@ -1,6 +1,7 @@
 """The tables of the report, from a few runs whose numbers can be checked by hand."""
 
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +16,9 @@ CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
 NAMES = [name for name, item in CONTENTS.items() if item["kind"] == "table"]
 
 
-def build(name: str, *inputs) -> pd.DataFrame:
+def build(name: str, inputs) -> pd.DataFrame:
     """Return a table with the experiments as index."""
-    return tables.build(name, *inputs).set_index("experiment")
+    return tables.build(name, inputs).set_index("experiment")
 
 
 def test_the_tables_are_those_of_the_report():
@@ -28,7 +29,7 @@ def test_the_tables_are_those_of_the_report():
 def test_every_table_has_a_row_for_each_experiment_of_its_families(tmp_path, name):
     runs = [a_run(f"{family}-{n}") for family in ("lstm", "vit", "cnn") for n in ("a", "b")]
     runs.append(a_run("vit-a", seed=7))
-    table = tables.build(name, *frames(tmp_path, runs))
+    table = tables.build(name, frames(tmp_path, runs))
     families = CONTENTS[name]["families"]
     assert sorted(table.experiment) == sorted(f"{f}-{n}" for f in families for n in ("a", "b"))
     assert table.columns[0] == "experiment"
@@ -52,7 +53,7 @@ def two_seeds(tmp_path, **facts):
 
 
 def test_language_models_show_means_over_seeds_of_the_last_epoch(tmp_path):
-    row = build("lstm-results", *two_seeds(tmp_path)).loc["lstm-x"]
+    row = build("lstm-results", two_seeds(tmp_path)).loc["lstm-x"]
     assert row["layers"] == 1
     assert row["optimizer"] == "adamw"
     assert row["epochs"] == 3
@@ -66,8 +67,8 @@ def test_language_models_show_means_over_seeds_of_the_last_epoch(tmp_path):
 
 def test_other_families_are_left_out(tmp_path):
     runs = [a_run("lstm-x"), a_run("vit-x"), a_run("cnn-x")]
-    assert list(build("lstm-results", *frames(tmp_path, runs)).index) == ["lstm-x"]
-    assert list(build("vit-results", *frames(tmp_path, runs)).index) == ["vit-x"]
+    assert list(build("lstm-results", frames(tmp_path, runs)).index) == ["lstm-x"]
+    assert list(build("vit-results", frames(tmp_path, runs)).index) == ["vit-x"]
 
 
 # Vision transformers and CNNs
@@ -79,7 +80,7 @@ def test_vision_transformers_show_norm_and_scores(tmp_path):
         a_run("vit-6", 1, test_loss_last=1.0, **facts),
         a_run("vit-6", 2, test_loss_last=2.0, **facts | {"validation_accuracy_last": 0.7}),
     ]
-    row = build("vit-results", *frames(tmp_path, runs)).loc["vit-6"]
+    row = build("vit-results", frames(tmp_path, runs)).loc["vit-6"]
     assert row["norm"] == "post"
     assert row["layers"] == 6
     assert row["test loss (nat)"] == 1.5
@@ -95,7 +96,7 @@ def test_image_models_are_ordered_by_validation_accuracy_of_the_best_epoch(tmp_p
         a_run("cnn-middle", 1, validation_accuracy_best=0.9, test_accuracy_best=0.5),
         a_run("cnn-middle", 2, validation_accuracy_best=0.5, test_accuracy_best=0.7),
     ]
-    table = build("cnn-against-vit", *frames(tmp_path, runs))
+    table = build("cnn-against-vit", frames(tmp_path, runs))
     assert list(table.index) == ["vit-high", "cnn-middle", "cnn-low", "cnn-none"]
     assert table.loc["cnn-middle", "validation accuracy"] == pytest.approx(0.7)
     assert table.loc["cnn-middle", "test accuracy"] == pytest.approx(0.6)
@@ -103,7 +104,7 @@ def test_image_models_are_ordered_by_validation_accuracy_of_the_best_epoch(tmp_p
 
 def test_image_models_show_trained_parameters_and_total_seconds(tmp_path):
     runs = [a_run("cnn-a", parameters_trained=272_378, parameters_total=999_999)]
-    row = build("cnn-against-vit", *frames(tmp_path, runs)).loc["cnn-a"]
+    row = build("cnn-against-vit", frames(tmp_path, runs)).loc["cnn-a"]
     assert row["parameters"] == 272_378
     assert row["total seconds"] == 12
     assert row["family"] == "cnn"
@@ -117,7 +118,7 @@ def test_wall_clock_names_the_processor_or_the_gpu(tmp_path):
         a_run("vit-cpu", seconds_training=3.0, seconds_evaluating=1.0, throughput=2000.0),
         a_run("lstm-gpu", device="Fast GPU", threads=4),
     ]
-    table = build("wall-clock", *frames(tmp_path, runs))
+    table = build("wall-clock", frames(tmp_path, runs))
     assert table.loc["vit-cpu", "device"] == "Abacus 9, 2 cores"
     assert table.loc["lstm-gpu", "device"] == "Fast GPU"
     assert table.loc["lstm-gpu", "threads"] == 4
@@ -130,7 +131,7 @@ def test_wall_clock_names_the_processor_or_the_gpu(tmp_path):
 
 def test_on_a_cpu_memory_is_resident(tmp_path):
     runs = [a_run("vit-a", 1, memory_resident=2**30), a_run("vit-a", 2, memory_resident=3 * 2**30)]
-    table = build("memory", *frames(tmp_path, runs))
+    table = build("memory", frames(tmp_path, runs))
     assert table.loc["vit-a", "peak resident memory, whole process (MiB)"] == 2048
     assert not [column for column in table.columns if "GPU" in column]
 
@@ -140,7 +141,7 @@ def test_with_a_gpu_memory_is_allocated_and_reserved_too(tmp_path):
         a_run("vit-gpu", memory_allocated=2**20, memory_reserved=2**21, memory_resident=2**30),
         a_run("vit-cpu", memory_resident=2**30),
     ]
-    table = build("memory", *frames(tmp_path, runs))
+    table = build("memory", frames(tmp_path, runs))
     assert table.loc["vit-gpu", "GPU allocated (MiB)"] == 1
     assert table.loc["vit-gpu", "GPU reserved (MiB)"] == 2
     assert pd.isna(table.loc["vit-cpu", "GPU allocated (MiB)"])
@@ -158,7 +159,7 @@ def test_a_diverged_run_is_a_row_with_a_mark(tmp_path, name):
         a_run(f"{family}-wild", 3),
         a_run(f"{family}-tame"),
     ]
-    table = build(name, *frames(tmp_path, runs))
+    table = build(name, frames(tmp_path, runs))
     assert table.loc[f"{family}-wild", "diverged"] == "2 diverged"
     assert table.loc[f"{family}-tame", "diverged"] == ""
     assert "2 diverged" in tables.to_html(table.reset_index())
@@ -167,14 +168,14 @@ def test_a_diverged_run_is_a_row_with_a_mark(tmp_path, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_without_divergence_there_is_no_column_for_it(tmp_path, name):
     family = CONTENTS[name]["families"][0]
-    assert "diverged" not in build(name, *frames(tmp_path, [a_run(f"{family}-a")]))
+    assert "diverged" not in build(name, frames(tmp_path, [a_run(f"{family}-a")]))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_of_which_every_run_diverged_still_has_its_tables(tmp_path, name):
     runs = [a_run(f"{f}-a", status="diverged", diverged_step=1) for f in ("lstm", "vit", "cnn")]
     reports = pd.read_csv(ROOT / "resources/published.csv")
-    table = tables.build(name, *frames(tmp_path, runs, reports=reports))
+    table = tables.build(name, frames(tmp_path, runs, reports=reports))
     assert tables.to_html(table).count("1 diverged") == len(CONTENTS[name]["families"])
 
 
@@ -196,31 +197,31 @@ FIGURES = published(
 def test_published_figures_stand_beside_those_measured(tmp_path):
     runs = [a_run("lstm-a"), a_run("lstm-c"), a_run("vit-a"), a_run("cnn-a")]
     inputs = frames(tmp_path, runs, reports=FIGURES)
-    words = build("lstm-results", *inputs)
+    words = build("lstm-results", inputs)
     assert words.loc["lstm-a", "A: train perplexity"] == 80.5
     assert words.loc["lstm-a", "B: validation perplexity"] == 140
     assert pd.isna(words.loc["lstm-c", "A: train perplexity"])  # never published
     assert "A: validation perplexity" not in words
-    assert build("vit-results", *inputs).loc["vit-a", "B: validation accuracy"] == 0.63
-    images = build("cnn-against-vit", *inputs)
+    assert build("vit-results", inputs).loc["vit-a", "B: validation accuracy"] == 0.63
+    images = build("cnn-against-vit", inputs)
     assert images.loc["cnn-a", "A: test accuracy"] == 0.91
     assert images.loc["vit-a", "A: validation accuracy"] == 0.62
-    memory = build("memory", *inputs)
+    memory = build("memory", inputs)
     assert memory.loc["vit-a", "A: train gpu memory (MiB)"] == 1800
     assert memory.loc["vit-a", "B: train gpu memory (MB)"] == 1900
-    cost = build("wall-clock", *inputs)
+    cost = build("wall-clock", inputs)
     assert cost.loc["lstm-a", "A: train seconds per epoch (s)"] == 35.5
 
 
 def test_published_figures_are_left_out_where_the_data_were_others(tmp_path):
     runs = [a_run("lstm-a", dataset="pydocs"), a_run("lstm-b"), a_run("vit-a", dataset="digits")]
     inputs = frames(tmp_path, runs, reports=FIGURES)
-    words = build("lstm-results", *inputs)
+    words = build("lstm-results", inputs)
     assert pd.isna(words.loc["lstm-a", "A: train perplexity"])
     assert words.loc["lstm-b", "A: train perplexity"] == 70.5
     assert "B: validation perplexity" not in words
     for name in ("vit-results", "memory", "wall-clock", "cnn-against-vit"):
-        shown = build(name, *inputs)
+        shown = build(name, inputs)
         assert not [column for column in shown.columns if column.startswith(("A: ", "B: "))]
 
 
@@ -228,8 +229,8 @@ def test_the_published_figures_of_the_project_reach_the_tables(tmp_path):
     runs = [a_run("vit-2-adamw"), a_run("lstm-1-adamw"), a_run("cnn-resnet")]
     reports = pd.read_csv(ROOT / "resources/published.csv")
     inputs = frames(tmp_path, runs, reports=reports)
-    assert build("vit-results", *inputs).loc["vit-2-adamw", "A: validation accuracy"] == 0.6201
-    assert build("lstm-results", *inputs).loc["lstm-1-adamw", "A: train perplexity"] == 81.39
+    assert build("vit-results", inputs).loc["vit-2-adamw", "A: validation accuracy"] == 0.6201
+    assert build("lstm-results", inputs).loc["lstm-1-adamw", "A: train perplexity"] == 81.39
 
 
 # HTML
@@ -268,13 +269,13 @@ def test_a_page_escapes_its_title():
 )
 def test_how_a_number_is_written(column, value, shown):
     fragment = tables.to_html(pd.DataFrame({column: pd.Series([value], dtype=object)}))
-    assert f'<td class="number">{shown}</td>' in fragment
+    assert re.search(rf'<td class="number"[^>]*>{re.escape(shown)}</td>', fragment)
 
 
 def test_a_perplexity_beyond_all_numbers_does_not_stop_the_tables(tmp_path):
     run = a_run("lstm-a", train_perplexity_last=math.inf, train_loss_last=800.0)
     inputs = frames(tmp_path, [run], curve(run, "train", "perplexity_published", math.inf))
-    fragment = tables.to_html(tables.build("lstm-results", *inputs))
+    fragment = tables.to_html(tables.build("lstm-results", inputs))
     assert fragment.count("∞") == 2
 
 
@@ -283,14 +284,3 @@ def test_rows_and_columns_of_the_fragment():
     assert fragment.count("<tr>") == 3
     assert fragment.count('<th scope="col">') == 2
     assert fragment.index("<td>x</td>") < fragment.index("<td>y</td>")
-
-
-def test_read_returns_the_three_inputs(tmp_path):
-    runs, metrics, reports = frames(tmp_path, [a_run("vit-a")], reports=FIGURES)
-    paths = [tmp_path / name for name in ("runs.parquet", "metrics.parquet", "published.csv")]
-    runs.to_parquet(paths[0])
-    metrics.to_parquet(paths[1])
-    reports.to_csv(paths[2], index=False)
-    for read, given in zip(tables.read(*paths), (runs, metrics), strict=False):
-        pd.testing.assert_frame_equal(read, given)
-    assert tables.read(*paths)[2].value.tolist() == reports.value.tolist()

@@ -1,5 +1,6 @@
 """What all rules share: the settings of every run, names of outputs, and the code a run needs."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -32,12 +33,21 @@ try:
 except settings_of.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+MISSING = settings_of.missing(
+    config,
+    RUNS,
+    files=[os.path.relpath(file) for file in workflow.overwrite_configfiles or []],
+    typed=dict(workflow.config_settings.config),
+)
 RESULTS = f"results/{config['study']}"
 CONTENTS = yaml.safe_load(Path(workflow.basedir, "report/contents.yaml").read_text())
+DATASETS = sorted({run["dataset"] for run in RUNS.values()})
+MODELS = sorted(f"models/{run['family']}" for run in RUNS.values())
+CLAIMS: dict = {}
 FAMILIES = {run["family"] for run in RUNS.values()}
 ITEMS = {name: item for name, item in CONTENTS["items"].items() if FAMILIES & {*item["families"]}}
 FIGURES = [name for name, item in ITEMS.items() if item["kind"] == "figure"]
-TABLES = [name for name, item in ITEMS.items() if item["kind"] == "table"]
+TABLES = [name for name, item in ITEMS.items() if item["kind"] in ("table", "claims")]
 SOURCES = {
     path: source for dataset in data.names() for path, source in data.find(dataset).SOURCES.items()
 } | gpt1.EMBEDDING_SOURCES

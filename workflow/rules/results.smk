@@ -1,14 +1,20 @@
 """From the two Parquet files to tables, figures and the report. Nothing here needs torch."""
 
-PUBLISHED = "resources/published.csv"
+# What results.read takes.
+MEASURED = {
+    "metrics": rules.aggregate.output.metrics,
+    "runs": rules.aggregate.output.runs,
+    "predicted": rules.size_models.output.predicted,
+    "attention": rules.size_models.output.attention,
+    "published": "resources/published.csv",
+}
+READING = {"groups": {name: run["group"] for name, run in RUNS.items()}, "claims": CLAIMS}
 
 
 rule make_tables:
     input:
-        metrics=rules.aggregate.output.metrics,
-        runs=rules.aggregate.output.runs,
-        published=PUBLISHED,
-        code="src/trainstudy/tables.py",
+        **MEASURED,
+        code=collect("src/trainstudy/{part}.py", part=["results", "tables"]),
     output:
         csv=collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
         html=[report(f"{RESULTS}/tables/{item}.html", **in_report(item)) for item in TABLES],
@@ -17,6 +23,7 @@ rule make_tables:
     conda:
         "../../envs/analysis.yaml"
     params:
+        reading=READING,
         titles={name: ITEMS[name]["title"] for name in TABLES},
     script:
         "../scripts/make_tables.py"
@@ -24,30 +31,31 @@ rule make_tables:
 
 rule plot_figures:
     input:
-        metrics=rules.aggregate.output.metrics,
-        code="src/trainstudy/figures.py",
+        **MEASURED,
+        code=collect("src/trainstudy/{part}.py", part=["results", "figures"]),
     output:
         svg=[report(f"{RESULTS}/figures/{item}.svg", **in_report(item)) for item in FIGURES],
-        png=collect(f"{RESULTS}/figures/{{item}}.png", item=FIGURES),
+        others=collect(
+            f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["png", "csv", "txt"]
+        ),
     log:
         f"{RESULTS}/logs/plot_figures.log",
     conda:
         "../../envs/analysis.yaml"
     params:
-        groups={name: run["group"] for name, run in RUNS.items()},
+        reading=READING,
     script:
         "../scripts/plot_figures.py"
 
 
 rule write_report:
     input:
-        metrics=rules.aggregate.output.metrics,
-        runs=rules.aggregate.output.runs,
-        published=PUBLISHED,
+        **MEASURED,
         figures=rules.plot_figures.output.svg,
+        texts=collect(f"{RESULTS}/figures/{{item}}.txt", item=FIGURES),
         captions=collect("report/{item}.rst", item=ITEMS),
         template="report/report.html.j2",
-        code=collect("src/trainstudy/{part}.py", part=["report", "tables", "records"]),
+        code=collect("src/trainstudy/{part}.py", part=["report", "tables", "records", "results"]),
     output:
         report(
             f"{RESULTS}/report.html",
@@ -62,5 +70,7 @@ rule write_report:
     params:
         study=config["study"],
         contents=ITEMS,
+        reading=READING,
+        missing=MISSING,
     script:
         "../scripts/write_report.py"

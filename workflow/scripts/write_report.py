@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainstudy import logs, report, tables
+from trainstudy import logs, report, results
 
 with logs.job(snakemake.log[0], "write_report"):
     template = Path(snakemake.input.template)
@@ -12,8 +12,7 @@ with logs.job(snakemake.log[0], "write_report"):
         snakemake.params.contents,
         captions=template.parent,
         figures=Path(snakemake.input.figures[0]).parent,
-        frames=tables.read(
-            snakemake.input.runs, snakemake.input.metrics, snakemake.input.published
-        ),
+        results=results.read(snakemake.input, **snakemake.params.reading),
+        missing=snakemake.params.missing,
     )
     Path(snakemake.output[0]).write_text(page, encoding="utf-8")
