@@ -82,9 +82,8 @@ def _published(results: Results, family: str) -> Markup:
     theirs = PUBLISHED_DATASET[family]
     if theirs not in set(runs.dataset):
         own = ", ".join(sorted(runs.dataset.unique()))
-        return Markup("Trained on {}, not on the reports' {}, so no published figure compares.").format(
-            own, theirs
-        )  # fmt: skip
+        text = Markup("Trained on {}, not on the reports' {}, so no published figure compares.")
+        return text.format(own, theirs)
     pairs = beside_published(results, family)
     if pairs.empty:
         return Markup("Neither report gives a validation {} for these runs.").format(score)
@@ -93,8 +92,8 @@ def _published(results: Results, family: str) -> Markup:
     reports = [f"{name} {written(row[name], score)}" for name in REPORTS if pd.notna(row[name])]
     unit = "percentage points" if score == "accuracy" else "%"
     return Markup(
-        "Measured and published validation {} are {:.1f} {} apart on average (the nearer report, {}); "
-        "they part most for {}: {} measured, {}."
+        "Measured and published validation {} are {:.1f} {} apart on average (the nearer report, "
+        "{}); they part most for {}: {} measured, {}."
     ).format(
         score, 100 * pairs.away.mean(), unit, _count(len(pairs), "experiment"), _name(far),
         written(row.measured, score), ", ".join(reports),

@@ -54,7 +54,9 @@ rule write_report:
         figures=rules.plot_figures.output.svg,
         texts=collect(f"{RESULTS}/figures/{{item}}.txt", item=FIGURES),
         captions=collect("report/{item}.rst", item=ITEMS),
-        page=collect("report/page/{file}", file=["report.html.j2", "style.css", "chart.js", "page.js"]),
+        page=collect(
+            "report/page/{file}", file=["report.html.j2", "style.css", "chart.js", "page.js"]
+        ),
         code=collect(
             "src/trainstudy/{part}.py",
             part=["report", "summary", "curves", "origin", "tables", "records", "results"],
