@@ -7,7 +7,6 @@ no torch, no numpy.
 import difflib
 import math
 import re
-import shlex
 from pathlib import Path
 
 import jsonschema
@@ -70,29 +69,10 @@ def training_settings(run: dict) -> dict:
     return {key: value for key, value in run.items() if key != "group"}
 
 
-def missing(config: dict, runs: dict[str, dict], files: list[str], typed: dict) -> dict:
-    """Return the configured experiments that are not among the `runs`, and how to add them.
-
-    `files` and `typed` are what --configfile and --config were given. The command selects the
-    groups of the missing experiments beside what is selected already.
-    """
-    names = sorted({*config["experiments"]} - {*runs})
-    groups = sorted({_group(config, name) for name in names})
-    kept = [
-        name
-        for name in config["select"]
-        if name not in config["experiments"] or _group(config, name) not in groups
-    ]
-    given = {key: value for key, value in typed.items() if key != "select"}
-    given["select"] = f"[{','.join(dict.fromkeys([*kept, *groups]))}]"
-    words = ["snakemake", "--cores", "4"] + (["--configfile", *files] if files else [])
-    words += ["--config", *(f"{key}={value}" for key, value in given.items())]
-    return {"experiments": names, "command": shlex.join(words) if names else ""}
-
-
-def _group(config: dict, name: str) -> str:
+def setting(config: dict, name: str, key: str) -> object:
+    """Return a setting of an experiment, selected or not: its own or that of its nearest base."""
     owners = (config[section][owner] for section, owner in _lineage(config, name))
-    return next(owner["group"] for owner in owners if "group" in owner)
+    return next(owner[key] for owner in owners if key in owner)
 
 
 def _lineage(config: dict, name: str) -> list[tuple[str, str]]:

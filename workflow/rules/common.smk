@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 SRC = str(Path(workflow.basedir, "src"))
 sys.path.insert(0, SRC)
 
-from trainstudy import config as settings_of, data, gpt1, provenance
+from trainstudy import config as settings_of, data, gpt1, missing, provenance
 
 # PYTHONPATH, because under conda nothing else leads to the package. The allocator keeps large blocks
 # instead of returning them after every step: 1.75 times the tokens per second for the language
@@ -37,11 +37,11 @@ try:
 except settings_of.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-MISSING = settings_of.missing(
+MISSING = missing.of(
     config,
     RUNS,
     files=[os.path.relpath(file) for file in workflow.overwrite_configfiles or []],
-    typed=dict(workflow.config_settings.config),
+    typed=workflow.config_settings.config_args or [],
 )
 RESULTS = f"results/{config['study']}"
 CONTENTS = yaml.safe_load(Path(workflow.basedir, "report/contents.yaml").read_text())

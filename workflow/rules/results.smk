@@ -54,8 +54,11 @@ rule write_report:
         figures=rules.plot_figures.output.svg,
         texts=collect(f"{RESULTS}/figures/{{item}}.txt", item=FIGURES),
         captions=collect("report/{item}.rst", item=ITEMS),
-        template="report/report.html.j2",
-        code=collect("src/trainstudy/{part}.py", part=["report", "tables", "records", "results"]),
+        page=collect("report/page/{file}", file=["report.html.j2", "style.css", "chart.js", "page.js"]),
+        code=collect(
+            "src/trainstudy/{part}.py",
+            part=["report", "summary", "curves", "origin", "tables", "records", "results"],
+        ),
     output:
         report(
             f"{RESULTS}/report.html",
@@ -69,7 +72,8 @@ rule write_report:
         "../../envs/analysis.yaml"
     params:
         study=config["study"],
-        contents=ITEMS,
+        contents=CONTENTS["items"],
+        planned=len(config["experiments"]) * len(config["seeds"]),
         reading=READING,
         missing=MISSING,
     script:
