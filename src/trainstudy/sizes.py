@@ -110,10 +110,11 @@ def _prepared(settings: dict, manifest: dict) -> tuple[Task, nn.Module, tuple[Te
 def _without_content(model: nn.Module, fake: FakeTensorMode) -> None:
     """Put fake tensors in the place of all weights and buffers."""
     for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
-            tensors |= {
-                name: fake.from_tensor(old) for name, old in tensors.items() if old is not None
-            }
+        holders: list[dict] = [module._parameters, module._buffers]
+        for tensors in holders:
+            for name, old in tensors.items():
+                if old is not None:
+                    tensors[name] = fake.from_tensor(old)
         if isinstance(module, nn.LSTM):
             module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
 

@@ -30,6 +30,10 @@ try:
         files=[Path("config.yaml"), *map(Path, workflow.overwrite_configfiles or [])],
         schemas=Path(workflow.basedir, "workflow/schemas"),
     )
+    CLAIMS = settings_of.checked(
+        Path(workflow.basedir, "report/claims.yaml"),
+        schema=Path(workflow.basedir, "workflow/schemas/claims.yaml"),
+    )["claims"]
 except settings_of.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -43,7 +47,6 @@ RESULTS = f"results/{config['study']}"
 CONTENTS = yaml.safe_load(Path(workflow.basedir, "report/contents.yaml").read_text())
 DATASETS = sorted({run["dataset"] for run in RUNS.values()})
 MODELS = sorted(f"models/{run['family']}" for run in RUNS.values())
-CLAIMS: dict = {}
 FAMILIES = {run["family"] for run in RUNS.values()}
 ITEMS = {name: item for name, item in CONTENTS["items"].items() if FAMILIES & {*item["families"]}}
 FIGURES = [name for name, item in ITEMS.items() if item["kind"] == "figure"]
