@@ -56,8 +56,6 @@ def render(
         provenance=[(title, _table(t)) for title, t in origin.tables(results.runs).items()],
         curves={family: curves.of_family(results, family) for family in drawn},
     )
-        },
-    )
 
 
 def _item(name: str, item: dict, captions: Path, figures: Path, results: Results) -> dict:
@@ -98,7 +96,8 @@ def _table(table: pd.DataFrame) -> dict:
     """Return a table as HTML, with the characters of its longest row, by which print shrinks it."""
     text = tables.to_html(table)
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
-    columns = [cells[column :: len(table.columns)] for column in range(len(table.columns))]
+    shown = text.count("<th ")  # half-widths stand in the cells they belong to
+    columns = [cells[column::shown] for column in range(shown)]
     heading = [max(map(len, column[0].split()), default=0) for column in columns]  # these wrap
     longest = [max(map(len, column[1:]), default=0) for column in columns]
     longest[1:] = [min(cell, 40) for cell in longest[1:]]  # so do these; names of runs do not
