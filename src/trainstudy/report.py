@@ -100,7 +100,8 @@ def _table(table: pd.DataFrame) -> dict:
     """Return a table as HTML, with the characters that its rows need, by which it shrinks in print."""
     text = tables.to_html(table)
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
-    columns = [cells[column :: len(table.columns)] for column in range(len(table.columns))]
+    shown = text.count("<th ")  # half-widths stand in the cells they belong to
+    columns = [cells[column::shown] for column in range(shown)]
     heading = [max(map(len, column[0].split()), default=0) for column in columns]  # these wrap
     longest = [max(map(len, column[1:]), default=0) for column in columns]
     widths = [max(head, min(cell, 40)) + 2 for head, cell in zip(heading, longest, strict=True)]
