@@ -15,7 +15,7 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
     """
     runs = results.runs[results.runs.family.isin(["cnn", "vit"])]
     table = columns.heads(runs, family="family")
-    columns.add(table, "parameters", columns.by_experiment(runs, "parameters_trained"))
+    table["parameters"] = runs.groupby("experiment").parameters_trained.first()
     finished = runs[runs.status != "diverged"]
     if len(finished):
         _add_at_equal_cost(table, results, int(finished.epochs.min()), finished.seconds_total.min())
@@ -46,8 +46,7 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, epochs: int, secon
     reached = rows[rows.epoch == epochs].set_index("experiment").value
     columns.add(table, f"validation accuracy after {epochs} epochs", reached)
     curves = rows.sort_values("epoch").groupby(["experiment", "seed"])
-    values = {key[0]: [] for key, _ in curves}
-    for key, curve in curves:
-        values[key[0]].append(estimates.at_seconds(curve, seconds))
-    read_off = pd.Series(values, dtype=object).explode().rename_axis("experiment")
+    values = {key: estimates.at_seconds(curve, seconds) for key, curve in curves}
+    index = pd.MultiIndex.from_tuples(values, names=["experiment", "seed"])
+    read_off = pd.Series(values.values(), index=index, dtype=float).droplevel("seed")
     columns.add(table, f"validation accuracy after {seconds:.3g} s", read_off)
