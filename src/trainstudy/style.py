@@ -1,8 +1,8 @@
 """One visual language for every figure: colour per optimizer, marker per run, line per split.
 
 The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; markers
-and lines alone tell everything in greyscale. Runs with the same optimizer are shades of its colour,
-the deeper the model the darker, all of them dark enough on white.
+and lines alone tell everything in greyscale. Models with the same optimizer are shades of its colour,
+the deeper the darker and post-norm darkest; runs of one model differ by their marker alone.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ import pandas as pd
 COLOURS = {"adam": "#0072B2", "adamw": "#D55E00", "sgd": "#009E73", "momentum": "#CC79A7"}
 MARKERS = "os^DvPX*ph<>8d"
 LINES: dict[str, Literal["dashed", "solid"]] = {"train": "dashed", "validation": "solid"}
-DARKEST = 0.55  # how much black the darkest shade holds
+SHADES = {1: [0.0], 2: [0.0, 0.6], 3: [-0.15, 0.25, 0.65]}  # black mixed in, or white where below 0
+MORE_SHADES = (-0.2, 0.7)  # from, to
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,28 @@ class Style:
 def of(runs: pd.DataFrame) -> dict[str, Style]:
     """Return the style of every experiment."""
     first = runs.groupby("experiment").first()
-    first["depth"] = first["model.depth"].fillna(first["model.layers"]).fillna(0)
+    first["depth"] = first["model.depth"].fillna(first["model.layers"])
+    kind = first[["depth", "model.norm", "model.name"]].fillna("").astype(str)
+    first["kind"] = kind.agg("".join, axis=1).where(kind["model.norm"] != "post", "~")  # last
     styles = {}
     for _, family in first.groupby("family"):
-        family = family.sort_values(["depth"], kind="stable")
+        family = family.sort_values("kind", kind="stable")
         markers = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(family.index)}
         for optimizer, rows in family.groupby("optimizer.name"):
-            for rank, name in enumerate(rows.index):
-                black = DARKEST * rank / max(len(rows) - 1, 1)
-                styles[name] = Style(_shade(COLOURS[optimizer], black), markers[name])
+            kinds = list(dict.fromkeys(rows.kind))
+            shades = dict(zip(kinds, _shades(len(kinds)), strict=True))
+            for name, shade in rows.kind.map(shades).items():
+                styles[name] = Style(_mixed(COLOURS[optimizer], shade), markers[name])
     return styles
 
 
-def _shade(colour: str, black: float) -> str:
+def _shades(count: int) -> list[float]:
+    low, high = MORE_SHADES
+    return SHADES.get(count) or [low + (high - low) * i / (count - 1) for i in range(count)]
+
+
+def _mixed(colour: str, black: float) -> str:
+    """Return a colour with a share of black mixed in, or of white where it is negative."""
+    other = 0 if black > 0 else 255
     parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(part * (1 - black)):02X}" for part in parts)
+    return "#" + "".join(f"{round(p + (other - p) * abs(black)):02X}" for p in parts)

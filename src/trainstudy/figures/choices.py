@@ -5,7 +5,16 @@ from matplotlib.axes import Axes
 
 from trainstudy import comparisons, estimates, style
 from trainstudy.comparisons import Comparison
-from trainstudy.figures.drawing import FAMILIES, SCORE, Drawing, dress, empty, panels, written
+from trainstudy.figures.drawing import (
+    FAMILIES,
+    SCORE,
+    Drawing,
+    dress,
+    empty,
+    legend,
+    panels,
+    written,
+)
 from trainstudy.results import Results
 
 SECONDS = "seconds per epoch (s)"
@@ -26,6 +35,8 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
     if not found:
         return empty(f"No two runs of this study differ in their {label} alone.")
     choices = comparisons.settings(results.runs)[column]
+    if column == "layers":
+        choices = choices.dropna().astype(int)
     data = pd.concat([_numbers(results, one, choices) for one in found], ignore_index=True)
     figure, axes = panels(len(found), 3, 2.9)
     for one, row in zip(found, axes, strict=True):
@@ -38,7 +49,7 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
                 label,
                 f"{FAMILIES[one.family]}: {one.title}" if panel is row[0] else "",
             )
-    axes[0, 2].legend(*_once(axes[0, 0]), loc="upper left", bbox_to_anchor=(1.02, 1))
+    legend(axes[0, 2], {}, [])
     return Drawing(figure, " ".join(_text(data, one, label) for one in found), data)
 
 
@@ -73,16 +84,10 @@ def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
                 [row.choice], [row.value], yerr=None if pd.isna(row.half) else [row.half],
                 color=drawn.colour, marker=drawn.marker, markersize=7, capsize=3, linestyle="none",
                 markerfacecolor=drawn.colour if split == "validation" else "white",
-                label="validation" if split == "validation" else "training",
             )  # fmt: skip
     if not joined:
         panel.margins(x=0.15)
-
-
-def _once(panel: Axes) -> tuple[list, list]:
-    """Return one handle for each split."""
-    handles = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-    return list(handles.values()), list(handles)
+        panel.tick_params(axis="x", labelsize=8.5)
 
 
 def _text(data: pd.DataFrame, one: Comparison, label: str) -> str:
@@ -97,6 +102,6 @@ def _text(data: pd.DataFrame, one: Comparison, label: str) -> str:
     quick = quick.loc[quick.value.idxmin()]
     return (
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
-        f"{written(best.value, metric)} with {label} {best.choice}; shortest epochs "
-        f"{quick.value:.3g} s with {label} {quick.choice}."
+        f"{written(best.value, metric)} ({label}: {best.choice}); shortest epochs "
+        f"{quick.value:.3g} s ({label}: {quick.choice})."
     )

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.ticker import PercentFormatter
 
 from trainstudy import comparisons, style
-from trainstudy.figures.drawing import FAMILIES, Drawing, empty, panels, written
+from trainstudy.figures.drawing import FAMILIES, Drawing, empty, panels, plain_numbers, written
 from trainstudy.results import Results
 
 COSTS = {"parameters_trained": "trained parameters", "seconds_total": "training seconds, whole run"}
@@ -37,6 +37,7 @@ def accuracy(results: Results, column: str) -> Drawing:
             color=drawn.colour, markerfacecolor=face, linestyle="none", label=row.experiment,
         )  # fmt: skip
     panel.set(xscale="log", xlabel=COSTS[column], ylabel="validation accuracy, best epoch (%)")
+    plain_numbers(panel.xaxis)
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     title = "filled: vision transformer, hollow: CNN"
     panel.legend(title=title, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
@@ -71,7 +72,7 @@ def memory_by_depth(results: Results) -> Drawing:
     text = " ".join(
         f"{FAMILIES[one.family]}: predicted peak "
         + ", ".join(
-            f"{row.total:,.0f} MiB with {row.layers} layers"
+            f"{row.total:,.0f} MiB with {row.layers} layer{'s' * (row.layers > 1)}"
             for row in data[data.experiment.isin(one.experiments)].itertuples()
         )
         + "."

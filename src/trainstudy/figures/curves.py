@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from trainstudy import comparisons, style
 from trainstudy.comparisons import Comparison
 from trainstudy.figures.drawing import (
+    FAMILIES,
     SCORE,
     Drawing,
     dress,
@@ -39,7 +40,10 @@ def norm(results: Results) -> Drawing:
 def over_fitting(results: Results) -> Drawing:
     """Draw the losses of every run by itself, with the epoch of the best validation loss marked."""
     data = averaged(results.metrics, ["loss"])
-    names, styles = list(dict.fromkeys(data.experiment)), style.of(results.runs)
+    styles = style.of(results.runs)
+    families = results.runs.groupby("experiment").family.first()
+    order = list(FAMILIES)
+    names = sorted(data.experiment.unique(), key=lambda name: (order.index(families[name]), name))
     if not names:
         return empty("No run completed an epoch.")
     figure, axes = panels(-(-len(names) // COLUMNS), COLUMNS, 1.9)
@@ -47,7 +51,9 @@ def over_fitting(results: Results) -> Drawing:
         own = data[data.experiment == name]
         for split, curve in own.groupby("split"):
             line(panel, curve.epoch, curve.value, str(split), styles[name])
-        dress(panel, "loss", "epoch", name)
+        dress(panel, "loss", "epoch")
+        panel.set_title(name, fontsize=8, fontweight="normal")
+        panel.set_ylabel("loss (nat)" if panel in axes[:, 0] else "")
         validation = own[own.split == "validation"].dropna(subset="value")
         if len(validation):
             best = validation.loc[validation.value.idxmin()]
@@ -88,16 +94,16 @@ def _compare(results: Results, found: list[Comparison], axis: str, what: str) ->
         rows = data[data.experiment.isin(one.experiments)]
         for panel, metric in zip(pair, shown, strict=True):
             _panel(panel, rows[rows.metric == metric], one, styles, axis)
-            dress(panel, metric, AXES[axis][1], one.title)
+            dress(panel, metric, AXES[axis][1], one.title if panel is pair[0] else "")
         legend(pair[1], styles, one.experiments)
     return Drawing(figure, f"{what}. {_ends(data, shown[1])}", data)
 
 
 def _panel(panel: Axes, rows: pd.DataFrame, one: Comparison, styles: dict, axis: str) -> None:
-    for name in one.experiments:
+    for place, name in enumerate(one.experiments):
         for split, curve in rows[rows.experiment == name].groupby("split"):
             x = curve[AXES[axis][0]]
-            line(panel, x, curve.value, str(split), styles[name])
+            line(panel, x, curve.value, str(split), styles[name], place)
             if curve.seeds.max() > 1:
                 shade = {"color": styles[name].colour, "alpha": 0.15, "linewidth": 0}
                 panel.fill_between(x, curve.lowest, curve.highest, **shade)

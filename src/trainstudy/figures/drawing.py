@@ -6,9 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 
 from trainstudy.style import LINES, Style
 
@@ -46,18 +53,31 @@ def dress(panel: Axes, metric: str, x_label: str, title: str = "") -> None:
     panel.set(xlabel=x_label, ylabel=LABELS.get(metric, metric), title=title)
     if metric == "perplexity":
         panel.set_yscale("log")
+        plain_numbers(panel.yaxis)
     if metric == "accuracy":
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     if x_label in ("epoch", "layers"):
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def line(panel: Axes, x: pd.Series, y: pd.Series, split: str, style: Style) -> None:
-    """Draw a curve: the split decides line and marker face, the run colour and marker."""
+def plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2, 5, 10, …, without exponents."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def line(panel: Axes, x: pd.Series, y: pd.Series, split: str, style: Style, place: int = 0) -> None:
+    """Draw a curve: the split decides line and marker face, the run colour and marker.
+
+    Marks of curves at different places stand at different points, so that both of two equal curves
+    can be seen.
+    """
+    every = max(1, round(len(x) / 7))
     face = style.colour if split == "validation" else "white"
     panel.plot(
         x, y, linestyle=LINES[split], color=style.colour, marker=style.marker,
-        markerfacecolor=face, markevery=max(1, len(x) // 12),
+        markerfacecolor=face, markevery=(place % every, every),
     )  # fmt: skip
 
 

@@ -6,7 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from trainstudy import estimates
-from trainstudy.figures.drawing import FAMILIES, SCORE, Drawing, empty, panels, written
+from trainstudy.figures.drawing import (
+    FAMILIES,
+    SCORE,
+    Drawing,
+    empty,
+    panels,
+    plain_numbers,
+    written,
+)
 from trainstudy.results import REPORTS, Results
 
 SECONDS = "seconds_per_epoch"
@@ -24,7 +32,7 @@ def dots(results: Results) -> Drawing:
     data = data[data[list(REPORTS)].notna().any(axis=1)]
     if data.empty:
         return empty("No report published a figure of these runs.")
-    families = list(dict.fromkeys(data.family))
+    families = [family for family in FAMILIES if (data.family == family).any()]
     sizes = [data[data.family == family].experiment.nunique() for family in families]
     figure, axes = panels(len(families), 2, 1)
     figure.set_size_inches(figure.get_figwidth(), 0.32 * sum(sizes) + 1.0 * len(sizes))
@@ -93,6 +101,7 @@ def _dress(panel: Axes, metric: str, title: str) -> None:
         panel.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     else:
         panel.set_xscale("log")
+        plain_numbers(panel.xaxis)
 
 
 def _once(axes) -> tuple[list, list]:
