@@ -6,7 +6,7 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 
-from results import a_run, curve, frames
+from results import a_run, curve, frames, sizes
 from trainstudy import report
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +14,11 @@ CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="300"><text y="20">x</text></svg>'
 EVIL = "vit-</script><script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
 OPTIMIZERS = ["adam", "adamw", "momentum", "adam"]
+CLAIMS = {
+    name: {"says": f"{one} learns better than {other}.", "reports": ["A"], "are": "greater"}
+    | {"of": "validation_accuracy_best", "runs": [one], "than": [other]}
+    for name, one, other in (("first", "vit-2", "vit-1"), ("second", "cnn-a", "vit-1"))
+}
 MISSING = [
     {"family": "cnn", "experiments": ["cnn-x"], "command": "snakemake --config 'select=[cnn]' " * 4}
 ]
@@ -58,7 +63,7 @@ def file(tmp_path_factory) -> Path:
     groups = {
         run["experiment"]: "longer" if run["experiment"] == "vit-4" else "core" for run in rows
     }
-    results = frames(folder / "frames", rows, metrics(rows), groups=groups)
+    results = frames(folder / "frames", rows, metrics(rows), claims=CLAIMS, **sizes(rows))
     page = folder / "report.html"
     sources = ROOT / "report"
     page.write_text(

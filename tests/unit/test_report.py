@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from results import a_run, curve, frames
+from results import a_run, curve, frames, sizes
 from trainstudy import report
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def page(tmp_path):
             (tmp_path / "figures" / f"{name}.csv").write_text(f"x\n{name}\n")
 
     def render(*runs: dict, contents: dict = NOTHING, study: str = "tiny", missing=(), metrics=()):
-        inputs = frames(tmp_path / "frames", list(runs), metrics)
+        inputs = frames(tmp_path / "frames", list(runs), metrics, **sizes([*runs]))
         figures = tmp_path / "figures"
         return report.render(
             PAGE, study, contents, CAPTIONS, figures, inputs, [*missing], planned=len(runs)
