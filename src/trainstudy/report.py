@@ -93,8 +93,11 @@ def _sections(contents: dict, items: dict[str, dict]) -> list[dict]:
 
 
 def _table(table: pd.DataFrame) -> dict:
-    """Return a table as HTML, with the characters of its longest row, by which print shrinks it."""
-    text = tables.to_html(table)
+    """Return a table as HTML, with the characters of its longest row, by which print shrinks it.
+
+    Columns in which nothing stands are left out.
+    """
+    text = tables.to_html(table.dropna(axis="columns", how="all"))
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
     shown = text.count("<th ")  # half-widths stand in the cells they belong to
     columns = [cells[column::shown] for column in range(shown)]

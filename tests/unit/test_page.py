@@ -60,9 +60,6 @@ def file(tmp_path_factory) -> Path:
         for ending, text in (("svg", SVG), ("txt", f"What {name} shows."), ("csv", "x\n1\n")):
             (folder / "figures" / f"{name}.{ending}").write_text(text)
     rows = runs()
-    groups = {
-        run["experiment"]: "longer" if run["experiment"] == "vit-4" else "core" for run in rows
-    }
     results = frames(folder / "frames", rows, metrics(rows), claims=CLAIMS, **sizes(rows))
     page = folder / "report.html"
     sources = ROOT / "report"
