@@ -18,7 +18,7 @@ PACKAGES = {
     ],
     "train": ["numpy", "pyarrow", "safetensors", "torch"],
     "analysis": [
-        "docutils", "jinja2", "markupsafe", "matplotlib", "pandas", "pyarrow", "scipy", "seaborn",
+        "docutils", "jinja2", "markupsafe", "matplotlib", "pandas", "pyarrow", "scipy",
     ],
 }  # fmt: skip
 

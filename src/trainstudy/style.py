@@ -13,7 +13,8 @@ import pandas as pd
 COLOURS = {"adam": "#0072B2", "adamw": "#D55E00", "sgd": "#009E73", "momentum": "#CC79A7"}
 MARKERS = "os^DvPX*ph<>8d"
 LINES: dict[str, Literal["dashed", "solid"]] = {"train": "dashed", "validation": "solid"}
-SHADES = {1: [0.0], 2: [0.0, 0.6], 3: [-0.15, 0.25, 0.65]}  # black mixed in, or white where below 0
+# How much black is mixed in, or white where it is below 0: for one to three models, for more.
+SHADES = {1: [0.0], 2: [0.0, 0.6], 3: [-0.15, 0.25, 0.65]}
 MORE_SHADES = (-0.2, 0.7)  # from, to
 
 
@@ -29,8 +30,8 @@ def of(runs: pd.DataFrame) -> dict[str, Style]:
     """Return the style of every experiment."""
     first = runs.groupby("experiment").first()
     first["depth"] = first["model.depth"].fillna(first["model.layers"])
-    kind = first[["depth", "model.norm", "model.name"]].fillna("").astype(str)
-    first["kind"] = kind.agg("".join, axis=1).where(kind["model.norm"] != "post", "~")  # last
+    post = (first["model.norm"] == "post").map({True: "post", False: ""})
+    first["kind"] = post + first["depth"].astype(str) + first["model.name"].fillna("").astype(str)
     styles = {}
     for _, family in first.groupby("family"):
         family = family.sort_values("kind", kind="stable")

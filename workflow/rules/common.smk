@@ -46,7 +46,7 @@ MISSING = missing.of(
 RESULTS = f"results/{config['study']}"
 CONTENTS = yaml.safe_load(Path(workflow.basedir, "report/contents.yaml").read_text())
 DATASETS = sorted({run["dataset"] for run in RUNS.values()})
-MODELS = sorted(f"models/{run['family']}" for run in RUNS.values())
+MODELS = sorted({f"models/{run['family']}" for run in RUNS.values()})
 FAMILIES = {run["family"] for run in RUNS.values()}
 ITEMS = {name: item for name, item in CONTENTS["items"].items() if FAMILIES & {*item["families"]}}
 FIGURES = [name for name, item in ITEMS.items() if item["kind"] == "figure"]

@@ -8,13 +8,18 @@ MEASURED = {
     "attention": rules.size_models.output.attention,
     "published": "resources/published.csv",
 }
+# Code that decides more than one of them.
+SHARED = ["claims", "comparisons", "estimates", "records", "results", "style"]
+ANALYSIS_CODE = collect("src/trainstudy/{part}.py", part=SHARED)
+TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("*.py")))
+FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("*.py")))
 READING = {"groups": {name: run["group"] for name, run in RUNS.items()}, "claims": CLAIMS}
 
 
 rule make_tables:
     input:
         **MEASURED,
-        code=collect("src/trainstudy/{part}.py", part=["results", "tables"]),
+        code=ANALYSIS_CODE + TABLES_CODE,
     output:
         csv=collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
         html=[report(f"{RESULTS}/tables/{item}.html", **in_report(item)) for item in TABLES],
@@ -32,7 +37,7 @@ rule make_tables:
 rule plot_figures:
     input:
         **MEASURED,
-        code=collect("src/trainstudy/{part}.py", part=["results", "figures"]),
+        code=ANALYSIS_CODE + FIGURES_CODE,
     output:
         svg=[report(f"{RESULTS}/figures/{item}.svg", **in_report(item)) for item in FIGURES],
         others=collect(
@@ -54,17 +59,18 @@ rule write_report:
         figures=rules.plot_figures.output.svg,
         texts=collect(f"{RESULTS}/figures/{{item}}.txt", item=FIGURES),
         captions=collect("report/{item}.rst", item=ITEMS),
-        page=collect("report/page/{file}", file=["report.html.j2", "style.css", "chart.js", "page.js"]),
-        code=collect(
-            "src/trainstudy/{part}.py",
-            part=["report", "summary", "curves", "origin", "tables", "records", "results"],
+        page=collect(
+            "report/page/{file}", file=["report.html.j2", "style.css", "chart.js", "page.js"]
         ),
+        code=ANALYSIS_CODE
+        + TABLES_CODE
+        + collect("src/trainstudy/{part}.py", part=["report", "summary", "curves", "origin"]),
     output:
         report(
             f"{RESULTS}/report.html",
             caption="../../report/workflow.rst",
             category="The whole report",
-            labels={"item": "everything on one page", "against": "reports A and B"},
+            labels={"item": "everything on one page"},
         ),
     log:
         f"{RESULTS}/logs/write_report.log",
