@@ -6,6 +6,16 @@
   const MARGIN = { top: 10, right: 14, bottom: 46, left: 66 };
   const HEIGHT = 380;
   const NEAR = 40; // pixels between the pointer and the point it means
+  // The markers of the drawn figures, by matplotlib's letters, as paths around 0.
+  const MARKERS = {
+    o: "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", s: "M-3-3h6v6h-6z", "^": "M0-4L4 3h-8z", v: "M0 4L4-3h-8z",
+    "<": "M-4 0L3-4v8z", ">": "M4 0L-3-4v8z", D: "M0-4L4 0 0 4-4 0z", d: "M0-4.5L2.7 0 0 4.5-2.7 0z",
+    P: "M-1.5-4h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z",
+    X: "M-2.5-4L0-1.5 2.5-4 4-2.5 1.5 0 4 2.5 2.5 4 0 1.5-2.5 4-4 2.5-1.5 0-4-2.5z",
+    "*": "M0-5l1.2 3.4h3.6l-2.9 2.2 1 3.5L0 2.1l-2.9 2 1-3.5-2.9-2.2h3.6z",
+    p: "M0-4l3.8 2.8-1.5 4.4h-4.6l-1.5-4.4z", h: "M0-4l3.5 2v4L0 4l-3.5-2v-4z",
+    8: "M-1.6-4h3.2l2.4 2.4v3.2L1.6 4h-3.2L-4 1.6v-3.2z",
+  };
   const AXES = { epochs: "epoch", seconds: "seconds since training began" };
 
   function element(parent, name, attributes = {}, text = "") {
@@ -60,8 +70,8 @@
       this.axis = box.dataset.axis;
       this.metric = this.data.metrics[0];
       this.splits = new Set(["validation"]);
-      // One group at a time: runs of 10 and of 50 epochs share no axis well.
-      this.shown = this.members((run) => run.group === this.data.runs[0]?.group);
+      // One comparison at a time: runs of 10 and of 50 epochs share no axis well.
+      this.shown = new Set(this.data.sets[0]?.runs);
       this.focused = null; // the point that the tip describes
       this.controls();
       this.plot = element(box, "div", {
@@ -74,10 +84,6 @@
       this.listen();
       new ResizeObserver(() => this.draw()).observe(this.plot);
       box.classList.add("live");
-    }
-
-    members(wanted) {
-      return new Set(this.data.runs.filter(wanted).map((run) => run.name));
     }
 
     controls() {
@@ -121,13 +127,13 @@
         buttons.forEach((button, index) => button.setAttribute("aria-pressed", this.shown.has(this.data.runs[index].name)));
         this.draw();
       };
-      const groups = [...new Set(this.data.runs.map((run) => run.group))];
-      const sets = { all: () => true, none: () => false };
-      if (groups.length > 1) for (const group of groups) sets[group] = (run) => run.group === group;
-      const all = element(bar, "span", { class: "sets" }, "Show ");
-      for (const [label, wanted] of Object.entries(sets))
-        element(all, "button", { type: "button" }, label).addEventListener("click", () => {
-          this.shown = this.members(wanted);
+      const names = this.data.runs.map((run) => run.name);
+      const sets = [...this.data.sets, { title: "all", runs: names }, { title: "none", runs: [] }];
+      const row = element(this.box, "div", { class: "sets", role: "group", "aria-label": "Sets of runs" });
+      element(row, "span", {}, "Show");
+      for (const set of sets)
+        element(row, "button", { type: "button" }, set.title).addEventListener("click", () => {
+          this.shown = new Set(set.runs);
           pressed();
         });
       pressed();
@@ -207,7 +213,7 @@
     }
 
     mark(parent, run, x, y) {
-      element(parent, "path", { d: run.marker, transform: `translate(${x} ${y})`, class: "mark" });
+      element(parent, "path", { d: MARKERS[run.marker], transform: `translate(${x} ${y})`, class: "mark" });
     }
 
     emphasise(name) {

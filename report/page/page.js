@@ -2,15 +2,11 @@
 "use strict";
 
 (() => {
-  const NUMBER = /^([-+−]?(?:[\d,]*\.?\d+(?:e[-+]?\d+)?|∞))(?: ?%)?(?: ± .*)?$/i;
-  const EMPTY = ["", "–"];
-
-  // What a cell is sorted by: null when it is empty, a number where the text is one, else the text.
+  // What a cell is sorted by: null when it is empty, its exact number where it has one, else its text.
   function keyOf(cell) {
+    if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
     const text = cell.textContent.trim();
-    if (EMPTY.includes(text)) return null;
-    const number = text.match(NUMBER)?.[1].replaceAll(",", "").replace("−", "-").replace("∞", "Infinity");
-    return number === undefined ? text : Number(number);
+    return text === "" || text === "–" ? null : text;
   }
 
   function compare(a, b) {

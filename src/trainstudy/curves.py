@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from trainstudy import comparisons, style
 from trainstudy.results import Results
 
 SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
@@ -20,24 +21,28 @@ def of_family(results: Results, family: str) -> dict:
 
     A curve stands for all seeds of an experiment: values and seconds are means over the seeds,
     "<metric> range" holds their smallest and largest value. What is not a finite number is None.
+    "sets" are the runs that are compared with each other, as in the drawn figures.
     """
-    metrics, groups = results.metrics, results.groups
-    shown = [SCORE[family], "loss"]
-    rows = metrics[
-        (metrics.family == family) & metrics.split.isin(SPLITS) & metrics.metric.isin(shown)
-    ]
-    runs = [
-        {
-            "name": name,
-            "group": groups.get(name, ""),
-            "colour": "#0072B2",
-            "marker": "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",
-            "seeds": int(own.seed.nunique()),
-            "splits": {split: _split(part) for split, part in own.groupby("split")},
-        }
-        for name, own in rows.groupby("experiment")
-    ]
-    return {"metrics": [METRICS[name] for name in shown], "runs": runs}
+    shown, styles = [SCORE[family], "loss"], style.of(results.runs)
+    rows = results.metrics[results.metrics.family == family]
+    rows = rows[rows.split.isin(SPLITS) & rows.metric.isin(shown)]
+    return {
+        "metrics": [METRICS[name] for name in shown],
+        "sets": [
+            {"title": one.title, "runs": [*one.experiments]}
+            for one in comparisons.panels(results.runs, family)
+        ],
+        "runs": [
+            {
+                "name": name,
+                "seeds": int(own.seed.nunique()),
+                "colour": styles[name].colour,
+                "marker": styles[name].marker,
+                "splits": {split: _split(part) for split, part in own.groupby("split")},
+            }
+            for name, own in rows.groupby("experiment")
+        ],
+    }
 
 
 def _split(rows: pd.DataFrame) -> dict[str, list]:

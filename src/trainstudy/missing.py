@@ -12,8 +12,8 @@ def of(
     """Return what is missing, family by family, and last all of it where that is more.
 
     `config` as Snakemake merged it and resolve accepted it, `runs` the experiments that are run,
-    `files` and `typed` what --configfile and --config were given. Each part names its "family" (None
-    for all), its "experiments", and the "command" that runs them and keeps those that are there.
+    `files` and `typed` what --configfile and --config were given. Each part names its "family"
+    (None for all), its "experiments", and the "command" that adds them to those that are there.
     """
     families: dict[str, list[str]] = {}
     for name in sorted({*config["experiments"]} - {*runs}):
@@ -29,7 +29,7 @@ def of(
 
 
 def _selection(config: dict, runs: Collection[str], added: Collection[str]) -> list[str]:
-    """Return what selects `runs` and `added`: groups that are wanted as a whole, and single names."""
+    """Return what selects `runs` and `added`: whole groups where possible, else single names."""
     wanted = {*runs, *added}
     group_of = {n: str(settings_of.setting(config, n, "group")) for n in config["experiments"]}
     parted = {group for name, group in group_of.items() if name not in wanted}

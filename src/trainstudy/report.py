@@ -37,6 +37,7 @@ def render(
     families = {*results.runs.family}
     shown = {name: item for name, item in contents.items() if families & {*item["families"]}}
     items = {name: _item(name, item, captions, figures, results) for name, item in shown.items()}
+    drawn = dict.fromkeys(item["curves"][0] for item in items.values() if item["curves"])
     scripts = [Markup((page / name).read_text(encoding="utf-8")) for name in SCRIPTS]
     environment = Environment(
         loader=FileSystemLoader(page), autoescape=True, undefined=StrictUndefined,
@@ -53,12 +54,7 @@ def render(
         missing=missing,
         families=summary.FAMILIES,
         provenance=[(title, _table(t)) for title, t in origin.tables(results.runs).items()],
-        curves={
-            family: curves.of_family(results, family)
-            for family in dict.fromkeys(
-                item["curves"][0] for item in items.values() if item["curves"]
-            )
-        },
+        curves={family: curves.of_family(results, family) for family in drawn},
     )
 
 
@@ -97,14 +93,15 @@ def _sections(contents: dict, items: dict[str, dict]) -> list[dict]:
 
 
 def _table(table: pd.DataFrame) -> dict:
-    """Return a table as HTML, with the characters that its rows need, by which it shrinks in print."""
+    """Return a table as HTML, with the characters of its longest row, by which print shrinks it."""
     text = tables.to_html(table)
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
     shown = text.count("<th ")  # half-widths stand in the cells they belong to
     columns = [cells[column::shown] for column in range(shown)]
     heading = [max(map(len, column[0].split()), default=0) for column in columns]  # these wrap
     longest = [max(map(len, column[1:]), default=0) for column in columns]
-    widths = [max(head, min(cell, 40)) + 2 for head, cell in zip(heading, longest, strict=True)]
+    longest[1:] = [min(cell, 40) for cell in longest[1:]]  # so do these; names of runs do not
+    widths = [max(pair) + 2 for pair in zip(heading, longest, strict=True)]
     return {"html": Markup(text), "characters": sum(widths)}
 
 

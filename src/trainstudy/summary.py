@@ -5,21 +5,24 @@ from collections.abc import Iterable
 import pandas as pd
 from markupsafe import Markup
 
+from trainstudy import claims
 from trainstudy.results import PUBLISHED_DATASET, REPORTS, Results
 
 FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}
 SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
+VERDICTS = (claims.SUPPORTED, claims.CONTRADICTED, claims.UNDECIDED)
 LOWER_IS_BETTER = {"perplexity"}
 
 
 def sentences(results: Results, planned: int) -> list[Markup]:
-    """Return one paragraph about how much ran, then one for each family of models.
+    """Return paragraphs: how much ran, each family of models, the claims of the reports.
 
     `planned` is the number of runs that the configuration declares, selected or not.
     """
     runs = results.runs
     families = [family for family in FAMILIES if (runs.family == family).any()]
-    return [_counts(runs, planned), *(_family(results, family) for family in families)]
+    paragraphs = [_counts(runs, planned), *(_family(results, family) for family in families)]
+    return [*paragraphs, _claims(results)] if results.claims else paragraphs
 
 
 def _counts(runs: pd.DataFrame, planned: int) -> Markup:
@@ -76,15 +79,26 @@ def _fastest(runs: pd.DataFrame) -> Markup:
     )  # fmt: skip
 
 
+def _claims(results: Results) -> Markup:
+    verdicts = claims.table(results).verdict
+    return Markup(
+        "<strong>Statements of the reports.</strong> Of {}, {} supported, {} contradicted, "
+        "and {} undecided: the runs or the data do not decide them."
+    ).format(_count(len(verdicts), "statement"), *(_are(verdicts == each) for each in VERDICTS))
+
+
+def _are(which: pd.Series) -> str:
+    return f"{which.sum()} is" if which.sum() == 1 else f"{which.sum()} are"
+
+
 def _published(results: Results, family: str) -> Markup:
     """Say how far the reports' validation scores are from those measured with their estimator."""
     runs, score = results.runs[results.runs.family == family], SCORE[family]
     theirs = PUBLISHED_DATASET[family]
     if theirs not in set(runs.dataset):
         own = ", ".join(sorted(runs.dataset.unique()))
-        return Markup("Trained on {}, not on the reports' {}, so no published figure compares.").format(
-            own, theirs
-        )  # fmt: skip
+        text = Markup("Trained on {}, not on the reports' {}, so no published figure compares.")
+        return text.format(own, theirs)
     pairs = beside_published(results, family)
     if pairs.empty:
         return Markup("Neither report gives a validation {} for these runs.").format(score)
@@ -93,8 +107,8 @@ def _published(results: Results, family: str) -> Markup:
     reports = [f"{name} {written(row[name], score)}" for name in REPORTS if pd.notna(row[name])]
     unit = "percentage points" if score == "accuracy" else "%"
     return Markup(
-        "Measured and published validation {} are {:.1f} {} apart on average (the nearer report, {}); "
-        "they part most for {}: {} measured, {}."
+        "Measured and published validation {} are {:.1f} {} apart on average (the nearer report, "
+        "{}); they part most for {}: {} measured, {}."
     ).format(
         score, 100 * pairs.away.mean(), unit, _count(len(pairs), "experiment"), _name(far),
         written(row.measured, score), ", ".join(reports),
@@ -110,20 +124,15 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
     difference of accuracies, and a fraction of the published perplexity.
     """
     score, runs = SCORE[family], results.runs
-    runs = runs[(runs.family == family) & (runs.dataset == PUBLISHED_DATASET[family])]
+    own = runs[(runs.family == family) & runs.experiment.isin(results.comparable)]
     if family == "cnn":
-        measured = _means(runs, f"validation_{score}_best")
+        measured = _means(own, f"validation_{score}_best")
     else:
-        rows = results.metrics[results.metrics.experiment.isin(runs.experiment)]
-        rows = rows[(rows.split == "validation") & (rows.metric == f"{score}_published")]
-        last = rows.sort_values("epoch").groupby(["experiment", "seed"]).value.last()
-        measured = last.groupby("experiment").mean()
+        scores = results.scores("validation", f"{score}_published").groupby("experiment").mean()
+        measured = scores[scores.index.isin(own.experiment)]
     table = pd.DataFrame({"measured": measured})
-    rows = results.published[
-        (results.published.metric == score) & (results.published.split == "validation")
-    ]
     for report in REPORTS:
-        table[report] = rows[rows.report == report].groupby("experiment").value.first()
+        table[report] = results.published_values(report, score, "validation")
     table = table.dropna(subset="measured").dropna(subset=list(REPORTS), how="all")
     away = table[list(REPORTS)].sub(table.measured, axis=0).abs()
     if score != "accuracy":

@@ -79,3 +79,14 @@ def frames(folder: Path, runs: list[dict], metrics: list[dict] = (), reports=Non
         published() if reports is None else reports,
         **{"groups": {run["experiment"]: "core" for run in runs}} | others,
     )
+
+
+def sizes(runs: list[dict]) -> dict[str, pd.DataFrame]:
+    """Return what size_models writes: predicted memory of 1 MiB a part, one row of attention."""
+    parts = dict.fromkeys(records.PREDICTED.names[1:-1], 2**20) | {"total": 5 * 2**20}
+    names = dict.fromkeys(run["experiment"] for run in runs)
+    attention = {"heads": 8, "head_size": 32, "width": 256, "formula": 263_168, "module": 263_168}
+    return {
+        "predicted": pd.DataFrame([{"experiment": name} | parts for name in names]),
+        "attention": pd.DataFrame([attention]),
+    }

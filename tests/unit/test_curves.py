@@ -2,20 +2,23 @@
 
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 
 from results import a_run, curve, frames
-from trainstudy import curves
+from trainstudy import curves, style
 
 
 @pytest.fixture
 def data(tmp_path):
     """Return the curves of a family, after a trip through JSON as strict as a browser's."""
 
-    def build(family: str, *rows: list[dict], groups=None) -> dict:
+    def build(family: str, *rows: list[dict]) -> dict:
         metrics = [row for part in rows for row in part]
-        results = frames(tmp_path, [a_run(f"{family}-a")], metrics, groups=groups or {})
+        names = {row["experiment"] for row in metrics} | {f"{family}-a"}
+        results = frames(tmp_path, [a_run(name) for name in sorted(names)], metrics)
         return json.loads(json.dumps(curves.of_family(results, family), allow_nan=False))
 
     return build
@@ -30,11 +33,11 @@ def test_a_run_has_its_epochs_seconds_and_scores_by_split(data):
         curve(run, "validation", "loss", 2.0, 1.5),
         curve(run, "validation", "accuracy_published", 0.9, 0.9),
         curve(run, "test", "accuracy", 0.7),
-        groups={"vit-a": "core"},
     )
     assert [metric["name"] for metric in found["metrics"]] == ["accuracy", "loss"]
     (own,) = found["runs"]
-    assert (own["name"], own["group"], own["seeds"]) == ("vit-a", "core", 1)
+    assert (own["name"], own["seeds"]) == ("vit-a", 1)
+    assert found["sets"] == [{"title": "all runs", "runs": ["vit-a"]}]
     assert own["splits"] == {
         "train": {"epochs": [1, 2], "seconds": [10, 20], "accuracy": [0.25, 0.5]},
         "validation": {
@@ -71,3 +74,23 @@ def test_what_is_no_number_is_null(data):
 def test_only_the_family_is_there_and_an_empty_one_is_empty(data):
     other = curve(a_run("cnn-a"), "train", "loss", 1.0)
     assert data("vit", other)["runs"] == []
+
+
+def test_a_run_looks_as_it_does_in_the_drawn_figures(tmp_path):
+    runs = [a_run("vit-a"), a_run("vit-b", **{"optimizer.name": "sgd"})]
+    metrics = [row for run in runs for row in curve(run, "train", "loss", 1.0)]
+    found = curves.of_family(frames(tmp_path, runs, metrics), "vit")
+    styles = style.of(frames(tmp_path, runs).runs)
+    assert [(run["colour"], run["marker"]) for run in found["runs"]] == [
+        (styles[name].colour, styles[name].marker) for name in ("vit-a", "vit-b")
+    ]
+    assert [one["runs"] for one in found["sets"]] == [["vit-a", "vit-b"]]
+
+
+def test_the_page_knows_every_marker():
+    script = (Path(__file__).parents[2] / "report/page/chart.js").read_text()
+    block = script[
+        script.index("const MARKERS") : script.index("};", script.index("const MARKERS"))
+    ]
+    known = set(re.findall(r'"?(\S)"?: "M', block))
+    assert known == {*style.MARKERS}

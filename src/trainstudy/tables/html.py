@@ -37,7 +37,8 @@ def _cell(value: object, column: str, half: object) -> str:
     if _is_missing(value):
         return '<td class="number">–</td>'
     if isinstance(value, str):
-        return f"<td>{html.escape(value)}</td>"
+        mark = f' data-verdict="{html.escape(value)}"' if column == "verdict" else ""
+        return f"<td{mark}>{html.escape(value)}</td>"
     number = float(value)  # type: ignore[arg-type]
     text = _number(number, column)
     if not _is_missing(half):
