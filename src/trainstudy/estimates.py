@@ -52,7 +52,8 @@ def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     """
     loss = metrics[(metrics.metric == "loss") & metrics.split.isin(["train", "validation"])]
     keys = ["experiment", "seed"]
-    curves = loss.pivot_table(index=[*keys, "epoch"], columns="split", values="value").dropna()
+    curves = loss.pivot_table(index=[*keys, "epoch"], columns="split", values="value")
+    curves = curves.reindex(columns=["train", "validation"]).dropna()
     rows = []
     for key, curve in curves.groupby(level=keys, sort=True):
         curve = curve.droplevel(keys)

@@ -80,11 +80,12 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
         for weight in _trained(model):
             weight.grad = torch.zeros_like(weight)
         optimizer.step()  # makes its state
+        step = _Step(task, model)  # kept: the tracker follows it on the way back
         tracker = MemTracker()
         tracker.track_external(model, optimizer, *batch)
         with tracker:
             # In the order of trainer.py: the old gradients are there during the forward pass.
-            objective = _Step(task, model)(batch)
+            objective = step(batch)
             optimizer.zero_grad(set_to_none=True)
             objective.backward()
             optimizer.step()
