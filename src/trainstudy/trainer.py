@@ -100,7 +100,7 @@ def _train_epoch(task, model, optimizer, settings, epoch, progress) -> dict[str,
         if settings["gradient_clipping"]:
             nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clipping"])
         optimizer.step()
-        if step + 1 == memory.WARM_UP_STEPS:
+        if step + 1 == min(memory.WARM_UP_STEPS, task.steps - 1):
             memory.forget_peaks(task.device)
         losses[step] = objective.detach()
         first = step * task.batch_size
