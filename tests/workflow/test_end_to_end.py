@@ -26,6 +26,19 @@ def test_parquet_files_hold_every_run_and_obey_their_schemas(finished):
     assert (found.map(tuple) == ("test", "train", "validation")).all()
 
 
+def test_the_end_of_the_output_says_where_the_time_went(finished):
+    summary = finished.first_output.split("Where the jobs' time went")[1]
+    jobs = {
+        line.split()[0]: line.split()[1] for line in summary.splitlines()[1:] if " jobs " in line
+    }
+    assert jobs == {
+        "train": "5", "prepare": "2", "aggregate": "1",
+        "make_tables": "1", "plot_figures": "1", "write_report": "1",
+    }  # fmt: skip
+    assert re.search(r"\(train: [0-9.]+ s in epochs", summary)
+    assert "report.html" in summary
+
+
 def test_every_rule_leaves_a_log_with_its_progress(finished):
     log = finished.result("logs/train/vit-a/42.log").read_text()
     assert re.search(r"epoch 1/1 .* validation loss .* images/s .* left", log)
@@ -82,6 +95,15 @@ def test_a_part_of_the_study_has_a_report_and_the_command_for_the_rest(finished)
     assert selected == ["lstm-a,lstm-b,cnn", "core", "core,cnn"]  # cnn, vit, everything
     everything = shlex.split(commands[-1])[1:]
     assert finished.stale(*everything)["train"] == 1
+
+
+@pytest.mark.parametrize(("seeds", "threads"), [([42], 2), ([42, 43], 1)])
+def test_runs_divide_the_cores_among_them(fresh, seeds, threads):
+    fresh.config |= {"select": ["vit-a"], "seeds": seeds, "threads": "auto"}
+    fresh.write_config()
+    row = fresh.result("runs/vit-a/42/run.parquet")
+    fresh.snakemake("--cores", "2", str(row.relative_to(fresh.folder)))
+    assert pq.read_table(row)["threads"].to_pylist() == [threads]
 
 
 def test_a_diverged_run_is_a_row_and_not_a_dead_pipeline(fresh):
