@@ -29,7 +29,7 @@ class Style:
 def of(runs: pd.DataFrame) -> dict[str, Style]:
     """Return the style of every experiment."""
     first = runs.groupby("experiment").first()
-    first["depth"] = first["model.depth"].fillna(first["model.layers"])
+    first["depth"] = first["model.depth"].fillna(first["model.layers"]).fillna(0)
     post = (first["model.norm"] == "post").map({True: "post", False: ""})
     first["kind"] = post + first["depth"].astype(str) + first["model.name"].fillna("").astype(str)
     styles = {}

@@ -104,6 +104,20 @@ def test_the_colour_tells_the_optimizer_and_its_shade_the_model(tmp_path):
     assert styles["vit-6-adamw"].colour == styles["vit-6-long"].colour
 
 
+def test_networks_with_one_optimizer_differ_in_shade_and_their_budgets_in_marker(tmp_path):
+    styles = style.of(
+        runs_of(
+            tmp_path,
+            a_run("cnn-a", **{"model.name": "googlenet"}),
+            a_run("cnn-b", **{"model.name": "densenet"}),
+            a_run("cnn-b-long", epochs=9, **{"model.name": "densenet"}),
+        )
+    )
+    assert styles["cnn-a"].colour != styles["cnn-b"].colour
+    assert styles["cnn-b"].colour == styles["cnn-b-long"].colour
+    assert styles["cnn-b"].marker != styles["cnn-b-long"].marker
+
+
 def test_colours_can_be_seen_on_white(tmp_path):
     for one in style.of(runs_of(tmp_path, *STUDY)).values():
         assert contrast_with_white(one.colour) > 2.7
