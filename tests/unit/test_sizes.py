@@ -1,10 +1,14 @@
 """Predicted memory and counted attention, for models small enough to count by hand."""
 
+import itertools
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from torch import nn
 
-from trainstudy import models, optimizers, sizes
+from trainstudy import config, models, optimizers, sizes
 from trainstudy.models import vit
 
 IMAGES = {
@@ -155,3 +159,28 @@ def test_the_prediction_leaves_attention_as_it_was():
     before = vit.attend
     predict(VIT)
     assert vit.attend is before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["vit-2-adamw", "vit-6-adamw", "cnn-resnet"])
+def test_the_prediction_is_within_15_percent_of_what_a_gpu_allocates(name):
+    root = Path(__file__).parents[2]
+    runs = config.resolve(
+        yaml.safe_load((root / "config.yaml").read_text()), [root / "config.yaml"],
+        root / "workflow/schemas",
+    )  # fmt: skip
+    counts = {"train": 45_000, "validation": 5_000, "test": 10_000}
+    shapes = {f"{split}.images": [count, 3, 32, 32] for split, count in counts.items()}
+    shapes |= {f"{split}.labels": [count] for split, count in counts.items()}
+    manifest, gpu = IMAGES | {"shapes": shapes}, torch.device("cuda")
+    task, model = sizes.prepared(runs[name], manifest, gpu)
+    optimizer = optimizers.build(runs[name]["optimizer"], model)
+    for step, batch in enumerate(itertools.islice(task.batches(1), 6)):
+        if step == 3:
+            torch.cuda.reset_peak_memory_stats(gpu)
+        objective, _ = task.loss(model, batch)
+        optimizer.zero_grad(set_to_none=True)
+        objective.backward()
+        optimizer.step()
+    (row,) = sizes.predict({name: runs[name]}, {runs[name]["dataset"]: manifest})
+    assert row["total"] == pytest.approx(torch.cuda.max_memory_allocated(gpu), rel=0.15)
