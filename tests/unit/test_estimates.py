@@ -54,6 +54,11 @@ def test_a_difference_of_single_seeds_has_no_interval():
     assert estimates.difference([3.0, 3.0], [1.0]) == (2.0, None)
 
 
+def test_what_is_beyond_numbers_has_no_interval():
+    assert estimates.interval([math.inf, 1.0]) == (math.inf, None)
+    assert estimates.difference([math.inf, 1.0], [1.0, 2.0]) == (math.inf, None)
+
+
 def test_seeds_that_agree_exactly_leave_no_doubt():
     assert estimates.difference([3.0, 3.0], [1.0, 1.0]) == (2.0, 0.0)
 
