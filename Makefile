@@ -38,6 +38,7 @@ format: $(VENV)/dev.installed
 bench: $(VENV)/dev.installed
 	PYTHONPATH=src python benchmarks/bench.py
 	PYTHONPATH=src python benchmarks/costs.py
+	PYTHONPATH=src python benchmarks/sharing.py
 	PYTHONPATH=src python benchmarks/page.py
 
 # Newest releases that pyproject.toml admits, and from them the pins of the conda environments.

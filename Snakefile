@@ -30,4 +30,9 @@ rule all:
 
 
 onsuccess:
-    print(f"The report: {RESULTS}/report.html")
+    summary = timing.where_time_went(
+        [Path(RESULTS, "benchmarks"), Path("data/benchmarks")],
+        runs=[*Path(RESULTS).glob("runs/*/*/run.parquet")],
+        since=STARTED,
+    )
+    print(*filter(None, [summary, f"The report: {RESULTS}/report.html"]), sep="\n")

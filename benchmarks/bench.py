@@ -33,21 +33,33 @@ ALLOCATOR = {
 class Side:
     """A worker process that takes steps when told to."""
 
-    def __init__(self, side: str, case: str, changes: dict | None = None) -> None:
+    def __init__(
+        self, side: str, case: str, changes: dict | None = None, threads: int | None = None
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), side, case, json.dumps(changes or {})],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | (ALLOCATOR if side == "ours" else {}),
+            env=os.environ
+            | (ALLOCATOR if side == "ours" else {})
+            | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
         )  # fmt: skip
         self.seconds: list[float] = []
         self.memory = 0
 
     def take(self, steps: int, keep: bool = True) -> None:
         """Take steps; their times count unless this is a warm-up."""
+        self.ask(steps)
+        self.hear(keep)
+
+    def ask(self, steps: int) -> None:
+        """Have the worker take steps, without waiting for it."""
         assert self.process.stdin
-        assert self.process.stdout
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
+
+    def hear(self, keep: bool = True) -> None:
+        """Wait for the steps asked for; their times count if they are to be kept."""
+        assert self.process.stdout
         answer = self.process.stdout.readline()
         if not answer:
             raise RuntimeError(f"the benchmark's worker {self.process.args} died")
@@ -66,9 +78,10 @@ class Side:
 def compare(case: str, rounds: int) -> dict:
     """Run both sides of a case in turn and return what was measured."""
     sides = {"textbook": Side("textbook", case), "ours": Side("ours", case)}
-    steps = dict(zip(sides, TURNS[case], strict=True))
+    longer = 10 if torch.cuda.is_available() else 1
+    steps = {side: longer * turn for side, turn in zip(sides, TURNS[case], strict=True)}
     for side in sides.values():
-        side.take(2, keep=False)
+        side.take(3, keep=False)
     for _ in range(rounds):
         for name, side in sides.items():
             side.take(steps[name])
@@ -98,7 +111,7 @@ def spread(seconds: list[float]) -> tuple[float, float, float]:
 
 
 def count_flops(case: str) -> float:
-    """Return the floating-point operations of one training step of ours.
+    """Return the floating-point operations of one training step of ours, uncompiled.
 
     Counted by PyTorch, but for the LSTM kernel, which it does not know: 2 · 4H(E + H) a token and
     layer forward, and twice that backward.
@@ -113,7 +126,7 @@ def count_flops(case: str) -> float:
         hidden, size = settings["model"]["hidden"], settings["model"]["embedding_size"]
         for layer in range(settings["model"]["layers"]):
             extra += 3 * 8 * hidden * ((hidden if layer else size) + hidden) * tokens
-    step = ours(settings, data, table, torch.device("cpu"))
+    step = ours(settings | {"compile": False}, data, table, torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
         step()
     return counter.get_total_flops() + extra

@@ -1,4 +1,4 @@
-"""How the time of a step grows, and where it goes.
+"""How the time of a step grows, and where it goes; uncompiled, so that every operation has a name.
 
 Writes benchmarks/results/<device>-growth.json and -profile.json, for benchmarks/page.py.
 """
@@ -20,7 +20,8 @@ ROUNDS, STEPS = 4, 2
 
 def sweep(case: str, setting: str, values: list[int]) -> dict:
     """Time steps of ours while one setting grows, all values in turn."""
-    sides = {value: Side("ours", case, {setting: value}) for value in values}
+    plain = {} if case.startswith("lstm") else {"compile": False}
+    sides = {value: Side("ours", case, plain | {setting: value}) for value in values}
     for side in sides.values():
         side.take(2, keep=False)
     for _ in range(ROUNDS):
@@ -37,7 +38,7 @@ def sweep(case: str, setting: str, values: list[int]) -> dict:
 def costs(case: str, steps: int = 3) -> list[tuple[str, float]]:
     """Return the five operations that take most of a step of ours, with their share."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = experiment(case, {})
+    settings = experiment(case, {}) | {"compile": False}
     table = None
     if settings["family"] == "lstm":
         table = torch.randn(VOCABULARY, settings["model"]["embedding_size"], device=device) * 0.1

@@ -10,6 +10,7 @@ case "${1:-}" in
   bench)
     python benchmarks/bench.py --rounds 5
     python benchmarks/costs.py
+    python benchmarks/sharing.py
     python benchmarks/page.py
     ;;
   study) python -m snakemake --cores "$(nproc)" --resources gpu=1 "${@:2}" ;;

@@ -104,6 +104,45 @@ def profile(result: dict) -> str:
     return "\n".join(lines)
 
 
+def precision(result: dict) -> str:
+    """Return bfloat16 beside the spread of float32."""
+    lines = [
+        machine(result),
+        "",
+        "| case | data | loss after 100 steps, fp32 (lowest–highest of the seeds) | bf16 "
+        "| validation after one epoch, fp32 | bf16 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case, runs in result["runs"].items():
+        cells = []
+        for measure in ("loss", "validation"):
+            values = [run[measure] for run in runs["fp32"].values()]
+            cells.append(f"{min(values):.4g}–{max(values):.4g} ({len(values)} seeds)")
+            cells.append(", ".join(f"{run[measure]:.4g}" for run in runs["bf16"].values()))
+        some = next(iter(runs["fp32"].values()))
+        cells[2] = f"{some['measure']} {cells[2]}"
+        lines.append(f"| {case} | {some['data']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def sharing(result: dict) -> str:
+    """Return the steps per second of jobs alone and side by side."""
+    names = list(next(iter(result["cases"].values())))
+    lines = [
+        machine(result),
+        "",
+        f"| case | {' | '.join(f'{name}, steps/s' for name in names)} | in total |",
+        "|---" * (len(names) + 2) + "|",
+    ]
+    for case, rates in result["cases"].items():
+        first, *others = (rates[name] for name in names)
+        cells = " | ".join(f"{rates[name]:.2f}" for name in names)
+        lines.append(
+            f"| {case} | {cells} | {', '.join(f'{rate / first:.2f}×' for rate in others)} |"
+        )
+    return "\n".join(lines)
+
+
 def fill(page: str, name: str, text: str) -> str:
     """Return the page with the part of that name replaced."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
@@ -119,6 +158,8 @@ def main() -> None:
             ("speed", speed, ceiling_figure),
             ("growth", growth, growth_figure),
             ("profile", profile, None),
+            ("precision", precision, None),
+            ("sharing", sharing, None),
         ):
             file = RESULTS / f"{kind}-{name}.json"
             if file.exists():

@@ -1,7 +1,7 @@
 """One side of one case: `worker.py ours vit-2` takes steps when told to and reports their times.
 
-It reads a number of steps per line and answers with one line of JSON: seconds per step, and the
-peak of memory beyond what the process held before the model was made.
+It reads a number of steps per line and answers with one line of JSON: seconds per step (on a GPU
+their mean), and the peak of memory beyond what the process held before the model was made.
 """
 
 import json
@@ -15,7 +15,7 @@ import textbook
 import torch
 import yaml
 
-from trainstudy import models, optimizers, tasks
+from trainstudy import compilation, models, optimizers, tasks
 from trainstudy.arrays import Dataset
 from trainstudy.config import resolve
 
@@ -70,12 +70,15 @@ def dataset(settings: dict, vocabulary: int) -> Dataset:
     return Dataset(arrays, manifest | {"shapes": shapes})
 
 
-def ours(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], float]:
+def ours(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], None]:
     """Return the project's own training step."""
     model = models.build(settings["family"], settings["model"], data.manifest, table).to(device)
     task = tasks.TASKS[data.manifest["kind"]](data, settings, 42, device)
     optimizer = optimizers.build(settings["optimizer"], model)
     model.train()
+    learner = model
+    if settings.get("compile"):
+        learner, _ = compilation.compile_training(task, model)
 
     def batches() -> Iterator:
         epoch = 0
@@ -86,7 +89,7 @@ def ours(settings: dict, data: Dataset, table, device: torch.device) -> Callable
     stream = batches()
 
     def step() -> None:
-        objective, _ = task.loss(model, next(stream))
+        objective, _ = task.loss(learner, next(stream))
         optimizer.zero_grad(set_to_none=True)
         objective.backward()
         optimizer.step()
@@ -94,7 +97,7 @@ def ours(settings: dict, data: Dataset, table, device: torch.device) -> Callable
     return step
 
 
-def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], float]:
+def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], None]:
     """Return the textbook's training step."""
     size, model_settings = settings["batch_size"], settings["model"]
     if settings["family"] == "lstm":
@@ -146,6 +149,26 @@ def _status(name: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {name}")
 
 
+def on_cpu(step: Callable[[], None], steps: int) -> list[float]:
+    """Return the seconds of every step."""
+    times = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def on_gpu(step: Callable[[], None], steps: int) -> list[float]:
+    """Return the mean seconds of a step, once: waiting for each would stop the queue."""
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    torch.cuda.synchronize()
+    return [(time.perf_counter() - began) / steps]
+
+
 def main() -> None:
     side, case, changes, vocabulary = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), VOCABULARY
     vocabulary = changes.pop("vocabulary", VOCABULARY)
@@ -159,13 +182,7 @@ def main() -> None:
     before = reset_peak(device)
     step = (ours if side == "ours" else plain)(settings, data, table, device)
     for line in sys.stdin:
-        times = []
-        for _ in range(int(line)):
-            began = time.perf_counter()
-            step()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - began)
+        times = on_gpu(step, int(line)) if device.type == "cuda" else on_cpu(step, int(line))
         print(json.dumps({"seconds": times, "memory": peak(device) - before}), flush=True)
 
 

@@ -34,7 +34,11 @@ def table(results: Results) -> pd.DataFrame:
     for name, claim in results.claims.items():
         found = evaluate(claim, results)
         rows.append(
-            {"claim": name, "statement": claim["says"], "report": " and ".join(claim["reports"])}
+            {
+                "claim": name,
+                "statement": claim["says"],
+                "report": " and ".join(claim.get("reports", [])),
+            }
             | {"verdict": found.verdict, "decided by": found.numbers, "data": found.data}
         )
     columns = ["claim", "statement", "report", "verdict", "decided by", "data"]

@@ -64,6 +64,15 @@ def checked(file: Path, schema: Path) -> dict:
     return loaded
 
 
+def threads(wanted: int | str, runs: int, cores: int | None) -> int:
+    """Return the CPU threads of one training job.
+
+    "auto" is one job a core, since jobs side by side do more in total than one with all cores
+    (docs/performance.md); fewer runs than cores divide the cores among them.
+    """
+    return max(1, (cores or 1) // runs) if isinstance(wanted, str) else wanted
+
+
 def training_settings(run: dict) -> dict:
     """Return what decides the outcome of a run: everything but the group it is listed under."""
     return {key: value for key, value in run.items() if key != "group"}

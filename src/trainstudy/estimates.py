@@ -15,21 +15,24 @@ RISE = 0.02  # of the validation loss above its lowest value, from which a run c
 def interval(values: Sequence[float]) -> tuple[float, float | None]:
     """Return the mean and half the width of its 95 % interval.
 
-    Student's t with n - 1 degrees of freedom; one value has no interval (None).
+    Student's t with n - 1 degrees of freedom; one value has no interval (None), nor has a mean that
+    is not finite.
     """
     count = len(values)
-    if count < 2:
-        return (values[0] if count else math.nan), None
-    return fmean(values), _quantile(count - 1) * math.sqrt(variance(values) / count)
+    mean = fmean(values) if count else math.nan
+    if count < 2 or not math.isfinite(mean):
+        return mean, None
+    return mean, _quantile(count - 1) * math.sqrt(variance(values) / count)
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float | None]:
     """Return mean(one) - mean(other) and half the width of its 95 % interval.
 
-    Welch's t interval for unequal variances (Welch, 1947); None where either has one value only.
+    Welch's t interval for unequal variances (Welch, 1947); None where either has one value only or
+    is not finite.
     """
     distance = fmean(one) - fmean(other)
-    if min(len(one), len(other)) < 2:
+    if min(len(one), len(other)) < 2 or not math.isfinite(distance):
         return distance, None
     shares = [variance(values) / len(values) for values in (one, other)]
     error = sum(shares)
@@ -52,7 +55,8 @@ def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     """
     loss = metrics[(metrics.metric == "loss") & metrics.split.isin(["train", "validation"])]
     keys = ["experiment", "seed"]
-    curves = loss.pivot_table(index=[*keys, "epoch"], columns="split", values="value").dropna()
+    curves = loss.pivot_table(index=[*keys, "epoch"], columns="split", values="value")
+    curves = curves.reindex(columns=["train", "validation"]).dropna()
     rows = []
     for key, curve in curves.groupby(level=keys, sort=True):
         curve = curve.droplevel(keys)

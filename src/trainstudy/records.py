@@ -44,7 +44,7 @@ SETTINGS = _optional(
         "optimizer.name": _text, "optimizer.lr": _real, "optimizer.weight_decay": _real,
         "optimizer.momentum": _real, "schedule.name": _text, "schedule.warmup_epochs": _real,
         "schedule.milestones": _reals, "schedule.gamma": _real, "gradient_clipping": _real,
-        "label_smoothing": _real, "precision": _text,
+        "label_smoothing": _real, "precision": _text, "compile": pa.bool_(),
     }
 )  # fmt: skip
 
@@ -64,6 +64,7 @@ RUNS = pa.schema(
     + _optional(**dict.fromkeys(SCORES, _real))
     + _required(seconds_total=_real)
     + _optional(
+        seconds_compiling=_real,  # before the first step; empty where nothing was compiled
         seconds_training=_real,  # per epoch, mean
         seconds_evaluating=_real,  # per epoch, mean
         throughput=_real,  # units per second of training, mean
@@ -75,7 +76,7 @@ RUNS = pa.schema(
         memory_device=_whole,
     )
     + _required(resumes=_whole, started=_text, threads=_whole, device=_text)
-    + _optional(driver=_text, commit=_text)
+    + _optional(gpu_shared=pa.bool_(), driver=_text, commit=_text)
     + _required(
         machine=_text, versions=_text, data_origin=_text, data_description=_text, data_sha256=_text
     )

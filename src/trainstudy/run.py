@@ -3,13 +3,15 @@
 import datetime
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from trainstudy import data, memory, models, provenance, records, trainer
+from trainstudy import data, gpu, memory, models, provenance, records, trainer
 from trainstudy.arrays import Dataset
 from trainstudy.tasks import TASKS, Task, stream
 
@@ -33,22 +35,22 @@ def train(
     the best validation epoch.
     """
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = data.find(settings["dataset"]).load(prepared)
-    model = _model(settings, seed, dataset, table).to(device)
-    task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
-    log.info(
-        "%s, seed %d: %s parameters on %s, %s, data: %s (%s)",
-        name,
-        seed,
-        f"{models.parameter_counts(model)[0]:,}",
-        _device_name(device),
-        settings["precision"],
-        settings["dataset"],
-        dataset.manifest["origin"],
-    )
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    outcome = trainer.fit(task, model, settings)
+    with _device() as (device, card):
+        model = _model(settings, seed, dataset, table).to(device)
+        task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
+        log.info(
+            "%s, seed %d: %s parameters on %s, %s, data: %s (%s)",
+            name,
+            seed,
+            f"{models.parameter_counts(model)[0]:,}",
+            _device_name(device),
+            settings["precision"],
+            settings["dataset"],
+            dataset.manifest["origin"],
+        )
+        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        outcome = trainer.fit(task, model, settings)
     head = {
         "experiment": name,
         "family": settings["family"],
@@ -64,11 +66,29 @@ def train(
         **memory.standing(device),
         "started": started,
         "threads": threads,
+        "gpu_shared": card and card.shared,
     }
     records.write([head | row for row in outcome.rows], records.METRICS, metrics_file)
     records.write([facts], records.RUNS, run_file)
     description = {"experiment": name, "seed": str(seed), "epoch": str(outcome.best_epoch)}
     save_file(outcome.weights, weights_file, metadata=description)
+
+
+@contextmanager
+def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
+    """Yield where to train: a GPU taken for this run where there is one, else the CPU."""
+    if not torch.cuda.is_available():
+        yield torch.device("cpu"), None
+        return
+    cards = [
+        str(torch.cuda.get_device_properties(index).uuid)
+        for index in range(torch.cuda.device_count())
+    ]
+    with gpu.claim(cards) as card:
+        if card.shared:
+            log.warning("another run is on the same GPU: times and memory are marked as shared")
+        torch.cuda.set_device(card.index)
+        yield torch.device("cuda", card.index), card
 
 
 def _model(settings: dict, seed: int, dataset: Dataset, table: Path | None) -> torch.nn.Module:
@@ -127,6 +147,7 @@ def _pace(outcome: trainer.Outcome, task: Task) -> dict[str, object]:
     training = mean("train")
     return {
         "seconds_total": outcome.seconds,
+        "seconds_compiling": outcome.seconds_compiling,
         "seconds_training": training,
         "seconds_evaluating": mean("validation"),
         "throughput": task.units / training if training else None,

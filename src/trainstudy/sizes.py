@@ -70,41 +70,41 @@ class _Step(nn.Module):
 
 def _predict(settings: dict, manifest: dict) -> dict[str, int]:
     fake = FakeTensorMode()
-    task, model, batch = _prepared(settings, manifest)
+    task, model = prepared(settings, manifest, torch.device("cpu"))
+    batch = tuple(map(fake.from_tensor, next(iter(task.batches(1)))))
     # The tensors are declared on the CPU, because PyTorch cannot go backward through fake CUDA
     # tensors without a driver; attention has to be told to do what it does on a GPU.
     _without_content(model, fake)
-    batch = tuple(map(fake.from_tensor, batch))
     with fake, patch.object(vit, "attend", F.scaled_dot_product_attention):
         optimizer = optimizers.build(settings["optimizer"], model)
         for weight in _trained(model):
             weight.grad = torch.zeros_like(weight)
         optimizer.step()  # makes its state
+        step = _Step(task, model)  # kept: the tracker follows it on the way back
         tracker = MemTracker()
         tracker.track_external(model, optimizer, *batch)
         with tracker:
             # In the order of trainer.py: the old gradients are there during the forward pass.
-            objective = _Step(task, model)(batch)
+            objective = step(batch)
             optimizer.zero_grad(set_to_none=True)
             objective.backward()
             optimizer.step()
     return _parts(tracker, task, _lstm_reserve(settings))
 
 
-def _prepared(settings: dict, manifest: dict) -> tuple[Task, nn.Module, tuple[Tensor, ...]]:
-    """Return task, model and first batch of a run on a data set of zeros."""
+def prepared(settings: dict, manifest: dict, device: torch.device) -> tuple[Task, nn.Module]:
+    """Return task and model of a run on a data set of zeros with the shapes of the manifest."""
     kinds = {"images": "uint8", "labels": "uint8", "tokens": "uint16"}
     arrays = {
         name: np.zeros(shape, kinds[name.rsplit(".", 1)[1]])
         for name, shape in manifest["shapes"].items()
     }
-    cpu = torch.device("cpu")
-    task = TASKS[manifest["kind"]](Dataset(arrays, manifest), settings, 0, cpu)
+    task = TASKS[manifest["kind"]](Dataset(arrays, manifest), settings, 0, device)
     frozen = settings["model"].get("embedding") == "gpt1"
     size = (manifest["vocabulary"], settings["model"]["embedding_size"]) if frozen else ()
     table = torch.empty(size) if frozen else None
     model = models.build(settings["family"], settings["model"], manifest, table)
-    return task, model, next(iter(task.batches(1)))
+    return task, model.to(device)
 
 
 def _without_content(model: nn.Module, fake: FakeTensorMode) -> None:

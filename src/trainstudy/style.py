@@ -1,8 +1,8 @@
 """One visual language for every figure: colour per optimizer, marker per run, line per split.
 
 The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; markers
-and lines alone tell everything in greyscale. Models with the same optimizer are shades of its colour,
-the deeper the darker and post-norm darkest; runs of one model differ by their marker alone.
+and lines alone tell everything in greyscale. Models with the same optimizer are shades of its
+colour, the deeper the darker and post-norm darkest; runs of one model differ by their marker alone.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Style:
 def of(runs: pd.DataFrame) -> dict[str, Style]:
     """Return the style of every experiment."""
     first = runs.groupby("experiment").first()
-    first["depth"] = first["model.depth"].fillna(first["model.layers"])
+    first["depth"] = first["model.depth"].fillna(first["model.layers"]).fillna(0)
     post = (first["model.norm"] == "post").map({True: "post", False: ""})
     first["kind"] = post + first["depth"].astype(str) + first["model.name"].fillna("").astype(str)
     styles = {}

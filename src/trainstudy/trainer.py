@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from trainstudy import memory, optimizers
+from trainstudy import compilation, memory, optimizers
 from trainstudy.tasks import Task, stream
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class Outcome:
     diverged_step: int | None = None  # counted from 1 over the whole run
     memory: dict[str, int | None] = field(default_factory=dict)  # of training, see memory.peaks
     seconds: float = 0.0  # wall-clock from the first step to the end of the last evaluation
+    seconds_compiling: float | None = None  # before the first step; None where nothing is compiled
 
     def record(self, epoch: int, split: str, scores: dict[str, float], seconds: float) -> None:
         """Add one row for each score."""
@@ -47,12 +48,14 @@ class Outcome:
 def fit(task: Task, model: nn.Module, settings: dict) -> Outcome:
     """Train a model and score it after every epoch; test it at the end, last and best epoch."""
     optimizer = optimizers.build(settings["optimizer"], model)
-    outcome, progress = Outcome(), _Progress(task, settings["epochs"])
+    outcome, progress, learner = Outcome(), _Progress(task, settings["epochs"]), model
+    if settings.get("compile"):
+        learner, outcome.seconds_compiling = compilation.compile_training(task, model)
     start = time.perf_counter()
     for epoch in range(1, settings["epochs"] + 1):
         began = time.perf_counter()
         try:
-            scores = _train_epoch(task, model, optimizer, settings, epoch, progress)
+            scores = _train_epoch(task, learner, optimizer, settings, epoch, progress)
         except DivergenceError as stop:
             outcome.diverged_step = stop.step
             break
@@ -100,7 +103,7 @@ def _train_epoch(task, model, optimizer, settings, epoch, progress) -> dict[str,
         if settings["gradient_clipping"]:
             nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clipping"])
         optimizer.step()
-        if step + 1 == memory.WARM_UP_STEPS:
+        if step + 1 == min(memory.WARM_UP_STEPS, task.steps - 1):
             memory.forget_peaks(task.device)
         losses[step] = objective.detach()
         first = step * task.batch_size

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from trainstudy import data
-from trainstudy.config import ConfigError, resolve, training_settings
+from trainstudy.config import ConfigError, resolve, threads, training_settings
 from trainstudy.records import flatten
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +80,7 @@ bases:
     gradient_clipping: 1.0
     label_smoothing: 0.0
     precision: fp32
+    compile: false
   deep: {base: vit, model: {depth: 6}}
 experiments:
   words: {base: lstm}
@@ -224,7 +225,30 @@ def test_recipe_of_the_vision_transformers(full, name):
         "gradient_clipping": None,
         "label_smoothing": 0.0,
         "precision": "bf16",
+        "compile": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "runs", "cores", "chosen"),
+    [
+        ("auto", 24, 2, 1),
+        ("auto", 24, 64, 2),
+        ("auto", 1, 8, 8),
+        ("auto", 3, 8, 2),
+        ("auto", 1, None, 1),  # on a cluster
+        (4, 24, 2, 4),
+        (1, 1, 8, 1),
+    ],
+)
+def test_threads_of_a_training_job(wanted, runs, cores, chosen):
+    assert threads(wanted, runs, cores) == chosen
+
+
+@pytest.mark.parametrize("wanted", ["'2'", "all", "0", "1.5", "null", "true"])
+def test_threads_are_a_number_or_auto(write, wanted):
+    with pytest.raises(ConfigError, match="threads"):
+        study(write("threads: 1", f"threads: {wanted}"))
 
 
 @pytest.mark.parametrize("name", sorted(GROUPS["cnn"]))
@@ -248,6 +272,7 @@ def test_recipe_of_the_cnns(full, name):
         "gradient_clipping": None,
         "label_smoothing": 0.0,
         "precision": "bf16",
+        "compile": False,
     }
 
 
@@ -316,6 +341,7 @@ OTHER_VALUES = {
         "gradient_clipping": None,
         "label_smoothing": 0.1,
         "precision": "bf16",
+        "compile": True,
     },
 }
 

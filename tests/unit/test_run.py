@@ -29,6 +29,7 @@ VIT = COMMON | {
         "depth": 1, "dim": 8, "heads": 2, "mlp": 8, "patch": 4, "norm": "pre", "dropout": 0.0
     },
     "augmentation": {"flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+    "compile": False,
 }  # fmt: skip
 LSTM = COMMON | {
     "family": "lstm",

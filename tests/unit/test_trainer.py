@@ -353,3 +353,23 @@ def test_progress_lines_name_epoch_step_and_loss(monkeypatch, caplog):
     assert "epoch 2/2  step 3/3  loss" in caplog.text
     assert "validation loss" in caplog.text
     assert "images/s" in caplog.text
+
+
+# Memory
+
+
+def test_peaks_of_memory_are_those_of_training_steps_after_the_first(monkeypatch):
+    said = []
+    monkeypatch.setattr(trainer.memory, "forget_peaks", lambda device: said.append("forget"))
+    monkeypatch.setattr(trainer.memory, "peaks", lambda device: said.append("read") or {"a": 1})
+    task, model = start(settings("vit"))
+    for name in ("loss", "evaluate"):
+        real = getattr(task, name)
+        word = {"loss": "step", "evaluate": "evaluate"}[name]
+        monkeypatch.setattr(
+            task, name, lambda *a, real=real, word=word: (said.append(word), real(*a))[1]
+        )
+    outcome = fit(task, model, settings("vit", epochs=1))
+    training = said[: said.index("evaluate")]
+    assert training == ["step", "step", "forget", "step", "read"]
+    assert outcome.memory == {"a": 1}

@@ -112,7 +112,8 @@ def fresh(tmp_path: Path) -> Study:
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = Study(tmp_path_factory.mktemp("study"))
-    study.first_jobs = study.run()
+    study.first_output = study.snakemake("--cores", "2")
+    study.first_jobs = jobs(study.first_output)
     return study
 
 
@@ -121,6 +122,6 @@ def finished(finished_once: Study, tmp_path: Path) -> Study:
     """A study that has run: a copy, to be changed at will."""
     study = Study.__new__(Study)
     study.folder, study.config = tmp_path / "copy", tiny_config()
-    study.first_jobs = finished_once.first_jobs
+    study.first_output, study.first_jobs = finished_once.first_output, finished_once.first_jobs
     shutil.copytree(finished_once.folder, study.folder)
     return study

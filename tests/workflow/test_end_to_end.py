@@ -26,6 +26,19 @@ def test_parquet_files_hold_every_run_and_obey_their_schemas(finished):
     assert (found.map(tuple) == ("test", "train", "validation")).all()
 
 
+def test_the_end_of_the_output_says_where_the_time_went(finished):
+    summary = finished.first_output.split("Where the jobs' time went")[1]
+    jobs = {
+        line.split()[0]: line.split()[1] for line in summary.splitlines()[1:] if " jobs " in line
+    }
+    assert jobs == {
+        "train": "5", "prepare": "2", "aggregate": "1",
+        "make_tables": "1", "plot_figures": "1", "write_report": "1",
+    }  # fmt: skip
+    assert re.search(r"\(train: [0-9.]+ s in epochs", summary)
+    assert "report.html" in summary
+
+
 def test_every_rule_leaves_a_log_with_its_progress(finished):
     log = finished.result("logs/train/vit-a/42.log").read_text()
     assert re.search(r"epoch 1/1 .* validation loss .* images/s .* left", log)
@@ -33,8 +46,8 @@ def test_every_rule_leaves_a_log_with_its_progress(finished):
 
 
 def test_figures_tables_and_report_exist_and_name_the_embedded_data(finished):
-    names = ["lstm-curves-epochs", "lstm-curves-seconds", "vit-curves-epochs", "vit-curves-seconds"]
-    for name in names:
+    for name in ("lstm-curves-epochs", "vit-curves-seconds", "optimizers", "memory-by-depth"):
+        assert len(pd.read_csv(finished.result(f"figures/{name}.csv"))) >= 1
         assert finished.result(f"figures/{name}.svg").read_text().startswith("<?xml")
         assert finished.result(f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     page = finished.result("report.html").read_text()
@@ -50,9 +63,10 @@ def test_snakemake_report_holds_items_captions_and_labels(finished):
     assert {"report.html", "vit-curves-epochs.svg", "wall-clock.html"} <= names
     finished.snakemake("--report", "study.html")
     page = (finished.folder / "study.html").read_text()
-    assert "learning curves" in page
+    assert "curves over epochs" in page
+    assert "What the reports say" in page
     assert "CNNs against vision transformers" in page
-    assert "Peak memory of each training job" in page
+    assert "What each measure includes is in its heading." in page
 
 
 def test_the_report_opens_in_a_browser_without_fault(finished, visit):
@@ -81,6 +95,15 @@ def test_a_part_of_the_study_has_a_report_and_the_command_for_the_rest(finished)
     assert selected == ["lstm-a,lstm-b,cnn", "core", "core,cnn"]  # cnn, vit, everything
     everything = shlex.split(commands[-1])[1:]
     assert finished.stale(*everything)["train"] == 1
+
+
+@pytest.mark.parametrize(("seeds", "threads"), [([42], 2), ([42, 43], 1)])
+def test_runs_divide_the_cores_among_them(fresh, seeds, threads):
+    fresh.config |= {"select": ["vit-a"], "seeds": seeds, "threads": "auto"}
+    fresh.write_config()
+    row = fresh.result("runs/vit-a/42/run.parquet")
+    fresh.snakemake("--cores", "2", str(row.relative_to(fresh.folder)))
+    assert pq.read_table(row)["threads"].to_pylist() == [threads]
 
 
 def test_a_diverged_run_is_a_row_and_not_a_dead_pipeline(fresh):

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -11,17 +12,20 @@ from snakemake.exceptions import WorkflowError
 SRC = str(Path(workflow.basedir, "src"))
 sys.path.insert(0, SRC)
 
-from trainstudy import config as settings_of, data, gpt1, missing, provenance
+from trainstudy import config as settings_of, data, gpt1, missing, provenance, timing
+
+STARTED = time.time()
 
 # PYTHONPATH, because under conda nothing else leads to the package. The allocator keeps large blocks
 # instead of returning them after every step: 1.75 times the tokens per second for the language
 # models on two cores. Those beyond 64 MiB it returns: keeping them too was no faster, and with a
 # learned embedding memory crept up. glibc reads these names before Python starts; elsewhere they do
-# nothing.
+# nothing. Compiled steps are shared by all runs.
 shell.prefix(
     f"set -euo pipefail; export PYTHONNOUSERSITE=1 PYTHONPATH={shlex.quote(SRC)} "
     "MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=10000000000 "
-    "MALLOC_TOP_PAD_=268435456; "
+    "MALLOC_TOP_PAD_=268435456 "
+    f"TORCHINDUCTOR_CACHE_DIR={shlex.quote(str(Path('data/compiled').resolve()))}; "
 )
 
 try:
@@ -55,6 +59,13 @@ SOURCES = {
     path: source for dataset in data.names() for path, source in data.find(dataset).SOURCES.items()
 } | gpt1.EMBEDDING_SOURCES
 
+# A job on a cluster has no cores of ours to divide: there `auto` is one thread.
+THREADS = settings_of.threads(
+    config["threads"],
+    runs=len(RUNS) * len(config["seeds"]),
+    cores=None if workflow.remote_exec else workflow.resource_settings.cores,
+)
+
 # A training job takes a whole GPU where the machine has one; profiles/default counts them.
 GPUS = int(provenance.has_gpu())
 
@@ -64,6 +75,7 @@ TRAINING_CODE = collect(
     part=[
         "arrays",
         "augment",
+        "compilation",
         "losses",
         "metrics",
         "optimizers",

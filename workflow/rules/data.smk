@@ -6,6 +6,8 @@ rule fetch:
         "data/downloads/{path}",
     log:
         "data/logs/fetch/{path}.log",
+    benchmark:
+        "data/benchmarks/fetch/{path}.tsv"
     conda:
         "../../envs/data.yaml"
     resources:
@@ -28,6 +30,8 @@ rule prepare:
         manifest="data/prepared/{dataset}.json",
     log:
         "data/logs/prepare/{dataset}.log",
+    benchmark:
+        "data/benchmarks/prepare/{dataset}.tsv"
     conda:
         "../../envs/data.yaml"
     script:
@@ -42,6 +46,8 @@ rule prepare_embedding:
         "data/prepared/embedding/gpt1.npy",
     log:
         "data/logs/prepare_embedding/gpt1.log",
+    benchmark:
+        "data/benchmarks/prepare_embedding.tsv"
     conda:
         "../../envs/data.yaml"
     script:

@@ -25,6 +25,8 @@ rule make_tables:
         html=[report(f"{RESULTS}/tables/{item}.html", **in_report(item)) for item in TABLES],
     log:
         f"{RESULTS}/logs/make_tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_tables.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -45,6 +47,8 @@ rule plot_figures:
         ),
     log:
         f"{RESULTS}/logs/plot_figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_figures.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -74,6 +78,8 @@ rule write_report:
         ),
     log:
         f"{RESULTS}/logs/write_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_report.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -17,7 +17,7 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{experiment}}/{{seed}}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: config["threads"]
+    threads: THREADS
     resources:
         gpu=GPUS,
     params:
@@ -55,6 +55,8 @@ rule aggregate:
         runs=f"{RESULTS}/runs.parquet",
     log:
         f"{RESULTS}/logs/aggregate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/aggregate.tsv"
     conda:
         "../../envs/analysis.yaml"
     script:

@@ -50,5 +50,7 @@ def save(drawing: Drawing, folder: Path, name: str) -> None:
     (folder / f"{name}.txt").write_text(drawing.text + "\n", encoding="utf-8")
     drawing.data.to_csv(folder / f"{name}.csv", index=False)
     with matplotlib.rc_context(LOOK):
+        drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")  # it is laid out now; once is enough
         for ending, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
             drawing.figure.savefig(folder / f"{name}.{ending}", dpi=160, metadata=metadata)

@@ -8,12 +8,12 @@ from trainstudy.figures.drawing import FAMILIES, Drawing, empty, panels, plain_n
 from trainstudy.results import Results
 
 COSTS = {"parameters_trained": "trained parameters", "seconds_total": "training seconds, whole run"}
-PARTS = {  # part of the predicted peak: how it is called, its colour, its hatch
-    "constants": ("data and frozen tables", "#BBBBBB", ""),
-    "parameters": ("parameters", "#0072B2", "//"),
-    "gradients": ("gradients", "#56B4E9", "\\\\"),
+PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
+    "constants": ("data and frozen tables", "#DDDDDD", ""),
+    "parameters": ("parameters", "#56B4E9", "//"),
+    "gradients": ("gradients", "#F0E442", "\\\\"),
     "optimizer": ("optimizer state", "#E69F00", ".."),
-    "activations": ("activations", "#009E73", "xx"),
+    "activations": ("activations", "#777777", "xx"),
 }
 
 

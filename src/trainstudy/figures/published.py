@@ -18,7 +18,7 @@ from trainstudy.figures.drawing import (
 from trainstudy.results import REPORTS, Results
 
 SECONDS = "seconds_per_epoch"
-MARKS = {"A": ("^", "#0072B2"), "B": ("s", "#D55E00")}
+MARKS = {"A": "^", "B": "s"}  # in grey: colours are for optimizers
 SHIFT = {"A": 0.18, "B": -0.18}  # of a row, so that equal figures do not hide each other
 
 
@@ -77,9 +77,9 @@ def _numbers(results: Results) -> list[pd.DataFrame]:
 def _panel(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     places = {name: float(place) for place, name in enumerate(names)}
     height = rows.experiment.map(places).astype(float)
-    for report, (marker, colour) in MARKS.items():
+    for report, marker in MARKS.items():
         panel.plot(
-            rows[report], height + SHIFT[report], marker, color=colour, markerfacecolor="white",
+            rows[report], height + SHIFT[report], marker, color="#555555", markerfacecolor="white",
             markersize=6, label=f"report {report}",
         )  # fmt: skip
     panel.errorbar(

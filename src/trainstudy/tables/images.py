@@ -25,7 +25,7 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
         columns.add(table, f"{split} accuracy, best epoch", values)
     for split in ("validation", "test"):
         columns.add_reports(table, results, "accuracy", split)
-    columns.add(table, "total seconds", columns.by_experiment(runs, "seconds_total"))
+    columns.add(table, "total s", columns.by_experiment(runs, "seconds_total"))
     order = "validation accuracy, best epoch"
     return table.sort_values(order, ascending=False, kind="stable").reset_index()
 

@@ -1,0 +1,77 @@
+"""Does bfloat16 learn what float32 learns? One epoch of each case in both, with several seeds.
+
+Reads prepared data (`snakemake data/prepared/cifar10.safetensors` makes them) and adds what it
+measured to benchmarks/results/<device>-precision.json, so that it can be run seed by seed.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from bench import HERE, ROOT, facts, save
+from worker import experiment
+
+from trainstudy import compilation, data, models, optimizers
+from trainstudy.tasks import TASKS, stream
+
+# The text ships inside Python and is short: small batches give an epoch of about 100 steps.
+PYDOCS = {"dataset": "pydocs", "model.embedding": "learned", "batch_size": 4}
+CASES = {"vit-2": {}, "vit-6": {}, "resnet": {}, "lstm-1": PYDOCS, "lstm-4": PYDOCS}
+STEPS = 100  # after which the loss is compared: the mean over the last ten of them
+
+
+def learn(case: str, precision: str, seed: int, prepared: Path) -> dict:
+    """Train one epoch; return the loss around step 100 and the validation score."""
+    settings = experiment(case, CASES[case] | {"precision": precision})
+    dataset = data.find(settings["dataset"]).load(prepared / f"{settings['dataset']}.safetensors")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(stream(seed, 0, "initialisation").initial_seed())
+    model = models.build(settings["family"], settings["model"], dataset.manifest).to(device)
+    task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
+    optimizer = optimizers.build(settings["optimizer"], model)
+    learner = model
+    if settings.get("compile"):
+        learner, _ = compilation.compile_training(task, model)
+    model.train()
+    losses = torch.zeros(task.steps, device=device)
+    for step, batch in enumerate(task.batches(1)):
+        objective, _ = task.loss(learner, batch)
+        optimizer.zero_grad(set_to_none=True)
+        objective.backward()
+        optimizer.step()
+        losses[step] = objective.detach()
+    scores = task.evaluate(model, "validation")
+    measure = "accuracy" if "accuracy" in scores else "perplexity"
+    return {
+        "data": f"{settings['dataset']} ({dataset.manifest['origin']})",
+        "measure": measure,
+        "loss": losses[:STEPS][-10:].mean().item(),
+        "validation": scores[measure],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--prepared", type=Path, default=ROOT / "data" / "prepared")
+    chosen = parser.parse_args()
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    file = HERE / "results" / f"{kind}-precision.json"
+    found = json.loads(file.read_text())["runs"] if file.exists() else {}
+    for case in chosen.cases:
+        for seed in chosen.seeds:
+            for precision in ("fp32", "bf16"):
+                result = learn(case, precision, seed, chosen.prepared)
+                found.setdefault(case, {}).setdefault(precision, {})[str(seed)] = result
+                print(
+                    f"{case} seed {seed} {precision}: loss {result['loss']:.4f}, "
+                    f"validation {result['measure']} {result['validation']:.4f}",
+                    flush=True,
+                )
+                save(facts() | {"runs": found}, "precision")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Which card a run takes, and whether another run was on it at the same time.
+
+How many runs go at once is Snakemake's to say (`--resources gpu=3`). With as many cards each run
+has one to itself; with fewer they share. Locks of the operating system count the runs on a card, so
+that a killed run leaves nothing behind.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+MOST = 64  # runs on one card
+
+
+@dataclass
+class Claim:
+    """A card taken by this run. `shared` is right once the claim has ended."""
+
+    index: int  # among the cards
+    shared: bool
+
+
+@contextmanager
+def claim(cards: Sequence[str], folder: Path | None = None) -> Iterator[Claim]:
+    """Take the card with the fewest runs of this user on it, as long as the context lasts.
+
+    `cards` are the cards' lasting names (UUIDs), in CUDA's order; `folder` is where this machine's
+    runs keep their locks.
+    """
+    folder = folder or Path(tempfile.gettempdir(), f"trainstudy-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    with (folder / "choosing").open("a") as door:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        runs = [_runs_on(folder, card) for card in cards]
+        index = runs.index(min(runs))
+        visitors = folder / f"{cards[index]}.visitors"  # grows whenever a run joins another
+        with visitors.open("a") as note:
+            note.write("+" if runs[index] else "")
+        before = visitors.stat().st_size
+        seat = _free_seat(folder, cards[index])
+    taken = Claim(index, shared=runs[index] > 0)
+    with seat:
+        yield taken
+        taken.shared = taken.shared or visitors.stat().st_size > before
+
+
+def _take(file: Path) -> IO[str] | None:
+    """Return the file, locked, or None where another run holds it."""
+    seat = file.open("a")
+    try:
+        fcntl.flock(seat, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        seat.close()
+        return None
+    return seat
+
+
+def _free_seat(folder: Path, card: str) -> IO[str]:
+    for number in range(MOST):
+        if seat := _take(folder / f"{card}.{number}"):
+            return seat
+    raise RuntimeError(f"{MOST} runs are on the card {card} already; lower --resources gpu=…")
+
+
+def _runs_on(folder: Path, card: str) -> int:
+    count = 0
+    for file in folder.glob(f"{card}.[0-9]*"):
+        if seat := _take(file):
+            seat.close()
+        else:
+            count += 1
+    return count

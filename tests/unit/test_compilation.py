@@ -1,0 +1,98 @@
+"""Compiled training steps: the same training, and nothing of the trial batch remains."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from test_trainer import run, settings, start, timeless, values
+from trainstudy import compilation, trainer
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Let torch.compile trace but generate no code, which takes seconds less."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model: compiled(model, backend="aot_eager"))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_the_trial_batch_leaves_no_trace(name):
+    task, model = start(settings(name))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    compiled, seconds = compilation.compile_training(task, model)
+    assert compiled is not model
+    assert seconds > 0
+    assert all(weight.grad is None for weight in model.parameters())
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_a_compiled_run_learns_what_an_uncompiled_one_learns(name):
+    chosen = settings(name, epochs=2)
+    plain, compiled = run(chosen), run(chosen | {"compile": True})
+    assert plain.seconds_compiling is None
+    assert compiled.seconds_compiling > 0
+    assert [row[:3] for row in timeless(compiled)] == [row[:3] for row in timeless(plain)]
+    ours, theirs = ([row[3] for row in timeless(outcome)] for outcome in (compiled, plain))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_time_of_compiling_is_kept_apart(monkeypatch):
+    monkeypatch.setattr(compilation, "compile_training", lambda task, model: (model, 1234.5))
+    outcome = run(settings("vit", epochs=1, compile=True))
+    assert outcome.seconds_compiling == 1234.5
+    assert outcome.seconds < 1000
+    assert values(outcome, "train", "seconds")[0] < 1000
+
+
+class Counted(nn.Module):
+    """A model that counts the batches it sees."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.batches = model, 0
+
+    def forward(self, x):
+        self.batches += 1
+        return self.model(x)
+
+
+def test_only_training_is_compiled(monkeypatch):
+    chosen = settings("vit", epochs=1, compile=True)
+    task, model = start(chosen)
+    counted = Counted(model)
+    monkeypatch.setattr(compilation, "compile_training", lambda *_: (counted, 1.0))
+    trainer.fit(task, model, chosen)
+    assert counted.batches == task.steps
+
+
+def test_without_a_compiler_the_run_goes_on_and_says_so(monkeypatch, caplog):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    task, model = start(settings("vit"))
+    with caplog.at_level(logging.WARNING):
+        same, seconds = compilation.compile_training(task, model)
+    assert same is model
+    assert seconds is None
+    assert "compile: false" in caplog.text
+
+
+@pytest.mark.slow
+def test_code_generated_for_this_machine_trains_alike(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    chosen = settings("vit", epochs=2)
+    plain, compiled = run(chosen), run(chosen | {"compile": True})
+    assert compiled.seconds_compiling > 0
+    np.testing.assert_allclose(
+        values(compiled, "train", "loss"), values(plain, "train", "loss"), rtol=1e-3
+    )
+    again = run(chosen | {"compile": True})
+    assert timeless(again) == timeless(compiled)

@@ -1,0 +1,98 @@
+"""Who sits on which card: claims by real processes, some of them killed."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from trainstudy import gpu
+from trainstudy.gpu import claim
+
+CARDS = ["GPU-a", "GPU-b"]
+
+
+def test_every_run_has_a_card_to_itself_while_there_are_enough(tmp_path):
+    with claim(CARDS, tmp_path) as one, claim(CARDS, tmp_path) as other:
+        assert {one.index, other.index} == {0, 1}
+    assert not one.shared
+    assert not other.shared
+
+
+def test_runs_beyond_the_cards_share_and_all_who_shared_know(tmp_path):
+    with claim(CARDS, tmp_path) as first, claim(CARDS, tmp_path) as second:
+        with claim(CARDS, tmp_path) as third:
+            assert third.shared
+        assert third.index == first.index
+    assert first.shared
+    assert not second.shared
+
+
+def test_who_stays_behind_shares_with_who_comes_next(tmp_path):
+    first = claim(CARDS[:1], tmp_path)
+    first.__enter__()
+    with claim(CARDS[:1], tmp_path) as stays:
+        first.__exit__(None, None, None)  # its seat, the first, is free again
+        with claim(CARDS[:1], tmp_path) as late:
+            assert late.shared
+        assert stays.shared
+
+
+def test_one_after_the_other_is_not_sharing(tmp_path):
+    for _ in range(3):
+        with claim(CARDS[:1], tmp_path) as alone:
+            assert alone.index == 0
+        assert not alone.shared
+
+
+def test_a_fourth_run_goes_where_fewest_are(tmp_path):
+    first, second, third, fourth = (claim(CARDS, tmp_path) for _ in range(4))
+    with first, second, third as one, fourth as other:
+        assert other.index != one.index
+
+
+def test_other_cards_of_the_machine_are_no_concern(tmp_path):
+    with claim(["GPU-a"], tmp_path) as one, claim(["GPU-b"], tmp_path) as other:
+        assert (one.index, other.index) == (0, 0)
+    assert not one.shared
+    assert not other.shared
+
+
+def test_a_failed_run_gives_its_card_back(tmp_path):
+    with pytest.raises(ZeroDivisionError), claim(CARDS[:1], tmp_path):
+        raise ZeroDivisionError
+    with claim(CARDS[:1], tmp_path) as after:
+        assert not after.shared
+
+
+def test_a_killed_run_gives_its_card_back(tmp_path):
+    script = f"""
+        import sys, time
+        from pathlib import Path
+        from trainstudy.gpu import claim
+        with claim(["GPU-a"], Path({str(tmp_path)!r})):
+            print("sits", flush=True)
+            time.sleep(60)
+    """
+    run = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(Path(gpu.__file__).parents[1])},
+    )
+    assert run.stdout.readline() == "sits\n"
+    with claim(["GPU-a"], tmp_path) as beside:
+        assert beside.shared
+    run.kill()
+    run.wait()
+    run.stdout.close()
+    with claim(["GPU-a"], tmp_path) as after:
+        assert not after.shared
+
+
+def test_too_many_runs_on_a_card_are_refused_with_the_cure(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "MOST", 2)
+    one, two, three = (claim(["GPU-a"], tmp_path) for _ in range(3))
+    with one, two, pytest.raises(RuntimeError, match="--resources gpu"), three:
+        pass
