@@ -9,11 +9,8 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
-
-
-containerized: config["image"]
-
-
+include: "workflow/rules/code.smk"
+include: "workflow/rules/contents.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
@@ -30,13 +27,10 @@ rule all:
         f"{RESULTS}/metrics.parquet",
         f"{RESULTS}/runs.parquet",
         collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
-        collect(f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["svg", "png"]),
+        collect(
+            f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["svg", "png", "csv"]
+        ),
 
 
 onsuccess:
-    summary = timing.where_time_went(
-        [Path(RESULTS, "benchmarks"), Path("data/benchmarks")],
-        runs=[*Path(RESULTS).glob("runs/*/*/run.parquet")],
-        since=STARTED,
-    )
-    print(*filter(None, [summary, f"The report: {RESULTS}/report.html"]), sep="\n")
+    print(closing_words())

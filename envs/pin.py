@@ -24,7 +24,7 @@ PACKAGES = {
     ],
     "train": ["numpy", "pyarrow", "safetensors", "torch"],
     "analysis": [
-        "docutils", "jinja2", "markupsafe", "matplotlib", "pandas", "pyarrow", "seaborn",
+        "docutils", "jinja2", "markupsafe", "matplotlib", "pandas", "pyarrow", "scipy",
     ],
     "snakemake": [
         "jsonschema", "pygments", "pyyaml", "snakemake",

@@ -1,10 +1,14 @@
 """What all tests share."""
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 
 # Threads of tiny matrix products wait for each other longer than they compute. A run sets its own
 # number of threads, whatever stands here.
@@ -22,3 +26,60 @@ def mirror() -> Path:
     if not folder:
         pytest.skip("needs the real data: set TRAINSTUDY_MIRROR to the folder of a mirror")
     return Path(folder)
+
+
+def chromium() -> str:
+    """Return where Chromium is; as root on Debian it is installed first if need be."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+            done = subprocess.run(
+                ["apt-get", "-q", *arguments],
+                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            if done.returncode:
+                pytest.skip(
+                    f"needs Chromium, and apt-get could not install it: {done.stdout[-500:]}"
+                )
+        found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("needs Chromium: install it (Debian: apt install chromium) and run again")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start a headless Chromium; for one module, because other tests may want an event loop."""
+    path = chromium()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Browser):
+    """Open a file in a browser window of its own; afterwards nothing may have gone wrong there.
+
+    Wrong are messages on the console, errors of scripts, and requests for anything but the file.
+    """
+    windows, wrong = [], []
+
+    def open_file(file: Path, **options):
+        window = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        windows.append(window)
+        page = window.new_page()
+        page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda r: wrong.append(r.url) if r.url != file.as_uri() else None)
+        page.goto(file.as_uri())
+        return page
+
+    yield open_file
+    for window in windows:
+        window.close()
+    assert wrong == []

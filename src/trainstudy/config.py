@@ -54,6 +54,16 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     return {n: run for n, run in sorted(runs.items()) if n in chosen or run["group"] in chosen}
 
 
+def checked(file: Path, schema: Path) -> dict:
+    """Return what a YAML file holds. Raises ConfigError where it does not obey its schema."""
+    loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    places = Places([file], loaded)
+    problems = places.duplicates + _violations(loaded, _schema(schema), lambda p: places.find([p]))
+    if problems:
+        raise ConfigError(_screen(problems))
+    return loaded
+
+
 def threads(wanted: int | str, runs: int, cores: int | None) -> int:
     """Return the CPU threads of one training job.
 
@@ -66,6 +76,12 @@ def threads(wanted: int | str, runs: int, cores: int | None) -> int:
 def training_settings(run: dict) -> dict:
     """Return what decides the outcome of a run: everything but the group it is listed under."""
     return {key: value for key, value in run.items() if key != "group"}
+
+
+def setting(config: dict, name: str, key: str) -> object:
+    """Return a setting of an experiment, selected or not: its own or that of its nearest base."""
+    owners = (config[section][owner] for section, owner in _lineage(config, name))
+    return next(owner[key] for owner in owners if key in owner)
 
 
 def _lineage(config: dict, name: str) -> list[tuple[str, str]]:
@@ -146,7 +162,7 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
         missing = [key for key in error.validator_value if key not in value]
         return [f"{find(path)}: the key '{key}' is missing." for key in missing]
     if error.validator == "not":
-        return [f"{find(path)}: this key has no meaning for this family of models; remove it."]
+        return [f"{find(path)}: this key has no meaning beside the others; remove it."]
     if error.validator == "enum":
         known = _known(str(value), error.validator_value)
         return [f"{find(path)}: {value!r} is not possible. {known}"]

@@ -1,21 +1,65 @@
-"""How much memory a training job needed."""
+"""How much memory a training job takes, by every measure there is."""
 
+import os
 import resource
 import sys
 
 import torch
 
+WARM_UP_STEPS = 3  # libraries choose kernels and allocate workspaces in the first steps
+
+
+def forget_peaks(device: torch.device) -> None:
+    """Let the peaks of PyTorch's allocator begin anew, where the device has one."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
 
 def peaks(device: torch.device) -> dict[str, int | None]:
-    """Return the peaks of this process so far, in bytes.
+    """Return the peaks of PyTorch's allocator since they were last forgotten, in bytes.
 
-    memory_resident: resident memory of the whole process, with interpreter and libraries.
-    memory_allocated, memory_reserved: of PyTorch's allocator on the GPU; None without one.
+    memory_allocated: in tensors. memory_reserved: that and what the allocator keeps for later.
+    None without a GPU.
     """
-    unit = 1 if sys.platform == "darwin" else 1024
     cuda = device.type == "cuda"
     return {
-        "memory_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         "memory_allocated": torch.cuda.max_memory_allocated(device) if cuda else None,
         "memory_reserved": torch.cuda.max_memory_reserved(device) if cuda else None,
     }
+
+
+def standing(device: torch.device) -> dict[str, int | None]:
+    """Return what is taken now, or for the first of them at most, in bytes.
+
+    memory_resident: peak of the whole process in main memory, with interpreter and libraries.
+    memory_process: this process on the GPU as the driver counts it (NVML, what nvidia-smi shows):
+    reserved memory, CUDA's context and loaded kernels. memory_device: everything taken on the GPU,
+    other processes included. None where it cannot be told.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    cuda = device.type == "cuda"
+    free, total = torch.cuda.mem_get_info(device) if cuda else (0, 0)
+    return {
+        "memory_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "memory_process": _of_process(device) if cuda else None,
+        "memory_device": total - free if cuda else None,
+    }
+
+
+def _of_process(device: torch.device) -> int | None:
+    """Ask the driver through NVML; None without the package nvidia-ml-py.
+
+    None too in a container that hides the numbers of processes, where none of the list is ours.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+        handle = pynvml.nvmlDeviceGetHandleByUUID(identity)
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError:
+        return None
+    return next((one.usedGpuMemory for one in processes if one.pid == os.getpid()), None)

@@ -69,9 +69,11 @@ RUNS = pa.schema(
         seconds_evaluating=_real,  # per epoch, mean
         throughput=_real,  # units per second of training, mean
         throughput_unit=_text,
-        memory_resident=_whole,  # bytes, peak
+        memory_resident=_whole,  # bytes, as all of memory; see memory.py
         memory_allocated=_whole,
         memory_reserved=_whole,
+        memory_process=_whole,
+        memory_device=_whole,
     )
     + _required(
         resumes=_whole, started=_text, threads=_whole, deterministic=pa.bool_(), device=_text
@@ -80,6 +82,22 @@ RUNS = pa.schema(
     + _required(
         machine=_text, versions=_text, data_origin=_text, data_description=_text, data_sha256=_text
     )
+)
+
+# Bytes of GPU memory, and parameters of multi-head attention; see sizes.py.
+PREDICTED = pa.schema(
+    _required(
+        experiment=_text,
+        parameters=_whole,
+        gradients=_whole,
+        optimizer=_whole,
+        constants=_whole,
+        activations=_whole,
+        total=_whole,
+    )
+)
+ATTENTION = pa.schema(
+    _required(heads=_whole, head_size=_whole, width=_whole, formula=_whole, module=_whole)
 )
 
 

@@ -1,7 +1,9 @@
-"""report.html: one page with every table and figure, and where the numbers come from."""
+"""report.html: one page with every table and figure, complete in itself."""
 
 import base64
-import json
+import hashlib
+import html
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,107 +11,111 @@ from docutils.core import publish_parts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from trainstudy import tables
-from trainstudy.records import SETTINGS
+from trainstudy import curves, origin, summary, tables
+from trainstudy.results import Results
 
-ORIGINS = {
-    "embedded": "small data that ship inside software packages, made for trying the pipeline out; "
-    "its numbers are not those of the published study",
-    "mirrored": "a mirror that differs from the published originals; its numbers are not exactly "
-    "comparable with published ones",
-}
+SCRIPTS = ("chart.js", "page.js")
 
 
 def render(
-    template: Path,
+    page: Path,
     study: str,
     contents: dict,
     captions: Path,
     figures: Path,
-    frames: tuple[pd.DataFrame, ...],
+    results: Results,
+    missing: list[dict],
+    planned: int,
 ) -> str:
     """Return the page.
 
-    `contents` are the items shown, `captions` the folder of their .rst texts, `figures` that of the
-    SVG files, `frames` what tables.read returns.
+    `page` is the folder of template, style and scripts, `contents` all items that a study may show,
+    `captions` the folder of their .rst texts, `figures` that of the SVG files with the texts and
+    numbers beside them, `missing` what missing.of returns, `planned` the number of runs that the
+    configuration declares, selected or not.
     """
-    runs, metrics, published = frames
-    items = [
-        {
-            "name": name,
-            "title": item["title"],
-            "category": item["category"],
-            "caption": _caption(captions / f"{name}.rst"),
-            "body": _figure(figures / f"{name}.svg", item["title"])
-            if item["kind"] == "figure"
-            else Markup(tables.to_html(tables.build(name, runs, metrics, published))),
-        }
-        for name, item in contents.items()
-    ]
-    loader = FileSystemLoader(template.parent)
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    return environment.get_template(template.name).render(
+    families = {*results.runs.family}
+    shown = {name: item for name, item in contents.items() if families & {*item["families"]}}
+    items = {name: _item(name, item, captions, figures, results) for name, item in shown.items()}
+    drawn = dict.fromkeys(item["curves"][0] for item in items.values() if item["curves"])
+    scripts = [Markup((page / name).read_text(encoding="utf-8")) for name in SCRIPTS]
+    environment = Environment(
+        loader=FileSystemLoader(page), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("report.html.j2").render(
         study=study,
-        sections={
-            category: [item for item in items if item["category"] == category]
-            for category in dict.fromkeys(item["category"] for item in items)
-        },
-        banners=banners(runs),
-        runs=len(runs),
-        diverged=sorted(runs[runs.status == "diverged"].experiment.unique()),
-        provenance=[(title, Markup(tables.to_html(t))) for title, t in provenance(runs).items()],
+        style=Markup((page / "style.css").read_text(encoding="utf-8")),
+        scripts=scripts,
+        script_hashes=" ".join(_hash(script) for script in scripts),
+        banners=origin.banners(results.runs),
+        summary=summary.sentences(results, planned),
+        sections=_sections(contents, items),
+        missing=missing,
+        families=summary.FAMILIES,
+        provenance=[(title, _table(t)) for title, t in origin.tables(results.runs).items()],
+        curves={family: curves.of_family(results, family) for family in drawn},
     )
 
 
-def banners(runs: pd.DataFrame) -> list[str]:
-    """Return a sentence for every data set that is not the published original."""
-    rows = runs[["dataset", "data_origin", "data_description"]].drop_duplicates()
-    texts = [
-        f"{row.dataset}: {ORIGINS[row.data_origin]} ({row.data_description})."
-        for row in rows.itertuples()
-        if row.data_origin in ORIGINS
-    ]
-    own = runs[(runs.dataset == "wikitext2") & (runs["model.embedding"] == "learned")]
-    if len(own):
-        texts.append(
-            "wikitext2: trained with a learned embedding where the reports used GPT-1's, frozen: "
-            + ", ".join(sorted(own.experiment.unique()))
-            + "."
-        )
-    return texts
-
-
-def provenance(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the tables that say where the numbers come from."""
-    made = ["commit", "device", "driver", "threads", "mode", "machine", "versions"]
-    mode = runs.deterministic.map({True: "deterministic", False: "default"})
-    rows = runs.assign(mode=mode).groupby(made, dropna=False).size().reset_index(name="runs")
-    for column in ("machine", "versions"):
-        rows[column] = rows[column].map(
-            lambda text: ", ".join(f"{key} {value}" for key, value in json.loads(text).items())
-        )
-    data = ["dataset", "data_origin", "data_description", "data_sha256"]
-    settings = runs[["experiment", "seed", "status", "started", "resumes"]].copy()
-    names = [field.name for field in SETTINGS]
-    settings["settings"] = [
-        ", ".join(f"{name} {_plain(row[name])}" for name in names if _given(row[name]))
-        for row in runs.to_dict("records")
-    ]
-    return {
-        "Machine, releases, code": rows.fillna("–"),
-        "Data (SHA-256 of the prepared file)": runs[data].drop_duplicates(),
-        "Settings of every run": settings,
+def _item(name: str, item: dict, captions: Path, figures: Path, results: Results) -> dict:
+    """Return what the template shows of a table or a figure."""
+    shown = {"name": name, "title": item["title"], "caption": _caption(captions / f"{name}.rst")}
+    if item["kind"] == "figure":
+        text = (figures / f"{name}.txt").read_text(encoding="utf-8").strip()
+        numbers = (figures / f"{name}.csv").read_bytes()
+        drawing = (figures / f"{name}.svg").read_bytes()
+        shown |= {"figure": _inside("image/svg+xml", drawing), "alt": text, "table": None}
+        shown["upright"] = _is_tall(drawing)
+    else:
+        table = tables.build(name, results)
+        numbers = table.to_csv(index=False).encode()
+        shown |= {"figure": None, "table": _table(table), "upright": False}
+    interactive = re.fullmatch(r"(lstm|vit|cnn)-curves-(epochs|seconds)", name)
+    return shown | {
+        "csv": _inside("text/csv", numbers),
+        "curves": interactive and interactive.groups(),
     }
 
 
-def _given(value: object) -> bool:
-    return value is not None and not (isinstance(value, float) and value != value)
+def _is_tall(drawing: bytes) -> bool:
+    """Say whether a figure comes out larger on an upright sheet of A4 than on one that lies."""
+    sizes = [
+        re.search(rb'<svg[^>]* %s="([\d.]+)' % side, drawing) for side in (b"height", b"width")
+    ]
+    height, width = (float(size[1]) if size else 0.0 for size in sizes)
+    return height > 0.83 * width
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    return str(value.tolist()) if hasattr(value, "tolist") else str(value)
+def _sections(contents: dict, items: dict[str, dict]) -> list[dict]:
+    """Return the questions of the study in their order, each with its items, or with none."""
+    titles = dict.fromkeys(item["category"] for item in contents.values())
+    return [
+        {
+            "title": title,
+            "anchor": f"question-{number}",
+            "families": sorted({f for n in names for f in contents[n]["families"]}),
+            "entries": [items[name] for name in names if name in items],
+        }
+        for number, title in enumerate(titles, 1)
+        for names in [[name for name, item in contents.items() if item["category"] == title]]
+    ]
+
+
+def _table(table: pd.DataFrame) -> dict:
+    """Return a table as HTML, with the characters of its longest row, by which print shrinks it.
+
+    Columns in which nothing stands are left out.
+    """
+    text = tables.to_html(table.dropna(axis="columns", how="all"))
+    cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
+    shown = text.count("<th ")  # half-widths stand in the cells they belong to
+    columns = [cells[column::shown] for column in range(shown)]
+    heading = [max(map(len, column[0].split()), default=0) for column in columns]  # these wrap
+    longest = [max(map(len, column[1:]), default=0) for column in columns]
+    longest[1:] = [min(cell, 40) for cell in longest[1:]]  # so do these; names of runs do not
+    widths = [max(pair) + 2 for pair in zip(heading, longest, strict=True)]
+    return {"html": Markup(text), "characters": sum(widths)}
 
 
 def _caption(file: Path) -> Markup:
@@ -118,6 +124,10 @@ def _caption(file: Path) -> Markup:
     return Markup(parts["fragment"])
 
 
-def _figure(file: Path, title: str) -> Markup:
-    data = base64.b64encode(file.read_bytes()).decode()
-    return Markup('<img src="data:image/svg+xml;base64,{}" alt="{}">').format(data, title)
+def _inside(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _hash(script: str) -> str:
+    """Return a script's hash as a content security policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

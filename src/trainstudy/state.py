@@ -100,18 +100,26 @@ class State:
             outcome.best_epoch, outcome.best_score = self.epoch, score
             outcome.weights = weights_of(self.model)
 
+    def note_memory(self, found: dict[str, int | None]) -> None:
+        """Keep the larger of what is found and what was found before, by measure."""
+        for name, size in found.items():
+            self.outcome.memory[name] = max(
+                filter(None, [size, self.outcome.memory.get(name)]), default=None
+            )
+
     def finish(self) -> Outcome:
         """Return what the run leaves behind."""
         self.outcome.weights = self.outcome.weights or weights_of(self.model)
         self.outcome.seconds = self.clock()
-        self.outcome.memory = self._memory()
+        self.note_memory(memory.standing(self.task.device))
         return self.outcome
 
     def capture(self) -> Saved:
         """Return all that decides how the run goes on, as plain facts and tensors, not copied."""
+        self.note_memory(memory.standing(self.task.device))
         facts = {name: getattr(self, name) for name in PLAIN}
         facts |= {name: getattr(self.outcome, name) for name in OF_OUTCOME}
-        facts |= {"seconds": self.clock(), "memory": self._memory()}
+        facts |= {"seconds": self.clock(), "memory": self.outcome.memory}
         facts["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
@@ -143,14 +151,6 @@ class State:
     def _is_best(self) -> bool:
         """Say whether the weights of the model are those of the best epoch."""
         return self.step == 0 and self.outcome.best_epoch == self.epoch - 1
-
-    def _memory(self) -> dict[str, int | None]:
-        before = self.outcome.memory
-        now = memory.peaks(self.task.device)
-        return {
-            name: max(filter(None, [peak, before.get(name)]), default=None)
-            for name, peak in now.items()
-        }
 
     def _random(self) -> dict[str, Tensor]:
         states = {

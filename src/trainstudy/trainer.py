@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from trainstudy import compilation, optimizers
+from trainstudy import compilation, memory, optimizers
 from trainstudy.checkpoint import Interrupted, Unsaved
 from trainstudy.progress import Progress
 from trainstudy.state import Outcome, State
@@ -74,6 +74,7 @@ def _run_epoch(
     """Train and validate one epoch, or what is left of it; `learner` is the model as it trains."""
     task, outcome, epoch = state.task, state.outcome, state.epoch
     scores = _train_epoch(state, learner, settings, checkpoints, progress)
+    state.note_memory(memory.peaks(task.device))
     if state.trained is None:
         state.trained = state.clock()
     try:
@@ -113,6 +114,8 @@ def _train_epoch(
         if settings["gradient_clipping"]:
             nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clipping"])
         optimizer.step()
+        if step + 1 == min(memory.WARM_UP_STEPS, task.steps - 1):
+            memory.forget_peaks(task.device)
         state.losses[step] = objective.detach()
         first = step * task.batch_size
         state.scores[:, first : first + batch_scores.shape[1]] = batch_scores

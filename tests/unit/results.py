@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from trainstudy import records
+from trainstudy.results import Results
 
 DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
 MODEL: dict[str, dict] = {
@@ -71,10 +72,22 @@ def stored(folder: Path, rows: list[dict], schema: pa.Schema) -> pd.DataFrame:
     return pd.read_parquet(file)
 
 
-def frames(folder: Path, runs: list[dict], metrics: list[dict] = (), reports=None) -> tuple:
-    """Return what tables.read returns."""
-    return (
+def frames(folder: Path, runs: list[dict], metrics: list[dict] = (), reports=None, **others):
+    """Return the results of a study; without `reports` nothing was published."""
+    return Results(
         stored(folder, runs, records.RUNS),
         stored(folder, list(metrics), records.METRICS),
         published() if reports is None else reports,
+        **{"groups": {run["experiment"]: "core" for run in runs}} | others,
     )
+
+
+def sizes(runs: list[dict]) -> dict[str, pd.DataFrame]:
+    """Return what size_models writes: predicted memory of 1 MiB a part, one row of attention."""
+    parts = dict.fromkeys(records.PREDICTED.names[1:-1], 2**20) | {"total": 5 * 2**20}
+    names = dict.fromkeys(run["experiment"] for run in runs)
+    attention = {"heads": 8, "head_size": 32, "width": 256, "formula": 263_168, "module": 263_168}
+    return {
+        "predicted": pd.DataFrame([{"experiment": name} | parts for name in names]),
+        "attention": pd.DataFrame([attention]),
+    }

@@ -567,13 +567,13 @@ MISTAKES = {
         "    sequence_length: 256",
         "    sequence_length: 256\n    augmentation: {flip: 0.5}",
         "bases.lstm.augmentation",
-        "this key has no meaning for this family of models; remove it.",
+        "this key has no meaning beside the others; remove it.",
     ),
     "sequence length of images": Mistake(
         "    precision: fp32",
         "    precision: fp32\n    sequence_length: 8",
         "bases.vit.sequence_length",
-        "this key has no meaning for this family of models; remove it.",
+        "this key has no meaning beside the others; remove it.",
     ),
     "duplicate key": Mistake(
         "      patch: 4",

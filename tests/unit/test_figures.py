@@ -4,193 +4,315 @@ import math
 import re
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
-from results import a_run, curve, stored
-from trainstudy import figures, records
+from results import a_run, curve, frames, published
+from trainstudy import figures, style
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
 NAMES = [name for name, item in CONTENTS.items() if item["kind"] == "figure"]
-GROUPS = {
-    f"{family}-{run}": group
-    for family in ("lstm", "vit", "cnn")
-    for run, group in (("a", "core"), ("b", "core"), ("c", "longer"))
-}
+CURVES = [name for name in NAMES if "-curves-" in name]
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
+def run(name: str, **facts: object) -> dict:
+    scores = {
+        f"{split}_{metric}_{epoch}": value
+        for split in ("train", "validation", "test")
+        for metric, value in (("loss", 1.0), ("accuracy", 0.5), ("perplexity", 90.0))
+        for epoch in ("last", "best")
+    }
+    return a_run(name, **scores | {"best_epoch": 2, "seconds_training": 2.0} | facts)
 
 
-def rows(run: dict, shift: float = 0.0) -> list[dict]:
-    score = "perplexity" if run["family"] == "lstm" else "accuracy"
+def vit(
+    name: str, depth: int, optimizer: str = "adamw", norm: str = "pre", **facts: object
+) -> dict:
+    settings = {"model.depth": depth, "optimizer.name": optimizer, "model.norm": norm}
+    return run(f"vit-{name}", **settings | facts)
+
+
+RUNS = [
+    run("lstm-1", **{"model.layers": 1}), run("lstm-2", **{"model.layers": 2}),
+    run("lstm-1-sgd", **{"model.layers": 1, "optimizer.name": "sgd"}),
+    vit("2", 2), vit("2-sgd", 2, "sgd"), vit("4", 4), vit("4-post", 4, norm="post"),
+    run("cnn-a"), run("cnn-b", **{"model.name": "densenet"}),
+]  # fmt: skip
+
+
+def rows(one: dict, shift: float = 0.0) -> list[dict]:
+    score = "perplexity" if one["family"] == "lstm" else "accuracy"
     return [
         row
         for split, better in (("train", 0.25), ("validation", 0.0))
         for metric, values in (
-            ("loss", (3, 2, 1)),
-            (score, (0.2, 0.4, 0.6)),
+            ("loss", (3, 1, 2)),
+            (score, (0.2, 0.6, 0.4)),
             ("seconds", (9, 9, 9)),  # not of the figures
         )
-        for row in curve(run, split, metric, *(value + better + shift for value in values))
-    ] + curve(run, "test", "loss", 5.0, first=3)
+        for row in curve(one, split, metric, *(value + better + shift for value in values))
+    ] + curve(one, "test", "loss", 5.0, first=3)
 
 
-@pytest.fixture
-def metrics(tmp_path):
-    return stored(tmp_path, [row for name in GROUPS for row in rows(a_run(name))], records.METRICS)
+def study(tmp_path, runs=RUNS, metrics=None, **others):
+    """Return results; without `metrics` every run has the same curves."""
+    metrics = [row for one in runs for row in rows(one)] if metrics is None else metrics
+    names = [one["experiment"] for one in runs]
+    parts = ("parameters", "gradients", "optimizer", "constants", "activations")
+    predicted = pd.DataFrame({"experiment": names}).assign(**dict.fromkeys(parts, 2**20))
+    others = {"predicted": predicted.assign(total=5 * 2**20)} | others
+    return frames(tmp_path, runs, metrics, **others)
 
 
 def lines(panel) -> list[tuple[list, list]]:
     """Return the points of every curve in a panel."""
-    curves = [(list(line.get_xdata()), list(line.get_ydata())) for line in panel.get_lines()]
-    return [points for points in curves if points[0]]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in panel.get_lines()]
+
+
+def test_the_figures_are_those_of_the_report():
+    assert sorted(NAMES) == sorted(figures.FIGURES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_figure_of_the_report_has_a_row_of_two_panels_for_each_group(metrics, name):
-    figure = figures.build(name, metrics, GROUPS)
-    assert [panel.get_title() for panel in figure.axes] == ["core", "core", "longer", "longer"]
-    # A line for each run and split.
-    assert [len(lines(panel)) for panel in figure.axes] == [4, 4, 2, 2]
+def test_a_figure_has_named_axes_a_text_and_numbers(tmp_path, name):
+    reports = pd.read_csv(ROOT / "resources/published.csv")
+    renamed = {"vit-2": "vit-2-adamw", "lstm-1": "lstm-1-adamw"}
+    runs = [one | {"experiment": renamed.get(one["experiment"], one["experiment"])} for one in RUNS]
+    drawing = figures.build(name, study(tmp_path, runs, reports=reports))
+    assert re.fullmatch(r"[A-Z].{20,}\.", drawing.text)
+    assert len(drawing.data) > 1
+    panels = [panel for panel in drawing.figure.axes if panel.axison]
+    assert len(panels) >= 1
+    assert all(panel.get_xlabel() for panel in panels)
+    units = {panel.get_xlabel() for panel in panels} | {panel.get_ylabel() for panel in panels}
+    assert units <= {
+        "", "epoch", "seconds since training began", "loss (nat)", "perplexity", "accuracy (%)",
+        "optimizer", "layers", "seconds per epoch (s)", "GPU memory (MiB)", "trained parameters",
+        "training seconds, whole run", "validation accuracy, best epoch (%)",
+        "validation accuracy (%)", "validation perplexity", "training seconds per epoch (s)",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_axes_are_named_with_their_units(metrics, name):
-    family, _, axis = name.split("-")
-    score = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}[family]
-    label = {"epochs": "epoch", "seconds": "seconds since training began"}[axis]
-    for loss, other in zip(*[iter(figures.build(name, metrics, GROUPS).axes)] * 2, strict=True):
-        assert loss.get_xlabel() == other.get_xlabel() == label
+def test_a_study_of_which_every_run_diverged_at_once_still_has_its_figures(tmp_path, name):
+    runs = [a_run(f"{family}-a", status="diverged") for family in ("lstm", "vit", "cnn")]
+    drawing = figures.build(name, study(tmp_path, runs, []))
+    assert drawing.text.endswith(".")
+
+
+# Learning curves
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_learning_curves_have_a_row_for_each_comparison(tmp_path, name):
+    figure = figures.build(name, study(tmp_path)).figure
+    rows = {"lstm": 2, "vit": 3, "cnn": 1}[name.split("-")[0]]
+    assert len(figure.axes) == 2 * rows
+    assert all(panel.get_title(loc="left") for panel in figure.axes[::2])
+    for loss, other in zip(figure.axes[::2], figure.axes[1::2], strict=True):
         assert loss.get_ylabel() == "loss (nat)"
-        assert other.get_ylabel() == score
+        assert other.get_yscale() == ("log" if name.startswith("lstm") else "linear")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_perplexity_and_nothing_else_has_a_logarithmic_axis(metrics, name):
-    for panel in figures.build(name, metrics, GROUPS).axes:
-        logarithmic = panel.get_ylabel() == "perplexity"
-        assert panel.get_yscale() == ("log" if logarithmic else "linear")
-        assert panel.get_xscale() == "linear"
+def test_curves_show_training_and_validation_over_epochs(tmp_path):
+    loss = figures.build("vit-curves-epochs", study(tmp_path)).figure.axes[0]
+    assert len(lines(loss)) == 4  # two optimizers, two splits
+    assert lines(loss)[0] == ([1, 2, 3], [3.25, 1.25, 2.25])
+    assert lines(loss)[1] == ([1, 2, 3], [3, 1, 2])
 
 
-def test_curves_show_the_values_of_training_and_validation_over_epochs(metrics):
-    loss, accuracy = figures.build("vit-curves-epochs", metrics, GROUPS).axes[:2]
-    assert sorted(lines(loss))[0] == ([1, 2, 3], [3, 2, 1])
-    assert sorted(lines(loss))[-1] == ([1, 2, 3], [3.25, 2.25, 1.25])
-    assert sorted(lines(accuracy))[0] == ([1, 2, 3], pytest.approx([0.2, 0.4, 0.6]))
+def test_the_split_decides_the_line_and_the_run_its_colour_and_marker(tmp_path):
+    results = study(tmp_path)
+    drawn = figures.build("vit-curves-epochs", results).figure.axes[0].get_lines()
+    assert [line.get_linestyle() for line in drawn] == ["--", "-", "--", "-"]
+    styles = [style.of(results.runs)[name] for name in ("vit-2", "vit-2", "vit-2-sgd", "vit-2-sgd")]
+    assert [line.get_color() for line in drawn] == [one.colour for one in styles]
+    assert [line.get_marker() for line in drawn] == [one.marker for one in styles]
 
 
-def test_curves_over_time_begin_when_the_first_epoch_is_done(metrics):
-    panel = figures.build("lstm-curves-seconds", metrics, GROUPS).axes[0]
-    assert sorted(lines(panel))[0] == ([10, 20, 30], [3, 2, 1])
+def test_curves_over_time_begin_when_the_first_epoch_is_done(tmp_path):
+    panel = figures.build("lstm-curves-seconds", study(tmp_path)).figure.axes[0]
+    assert lines(panel)[1] == ([10, 20, 30], [3, 1, 2])
 
 
 @pytest.mark.parametrize(
     ("axis", "expected"), [("epochs", [1, 2, 3]), ("seconds", [20.0, 30.0, 40.0])]
 )
-def test_seeds_are_averaged(tmp_path, axis, expected):
-    slow = [row | {"seconds": row["seconds"] + 20} for row in rows(a_run("vit-a", 2), shift=1)]
-    metrics = stored(tmp_path, rows(a_run("vit-a", 1)) + slow, records.METRICS)
-    panel = figures.build(f"vit-curves-{axis}", metrics, GROUPS).axes[0]
-    assert sorted(lines(panel))[0] == (expected, [3.5, 2.5, 1.5])
-    assert len(lines(panel)) == 2
+def test_seeds_are_averaged_and_their_span_is_shaded(tmp_path, axis, expected):
+    one, other = vit("a", 2, seed=1), vit("a", 2, seed=2)
+    slow = [row | {"seconds": row["seconds"] + 20} for row in rows(other, shift=1)]
+    results = study(tmp_path, [one, other], rows(one) + slow)
+    drawing = figures.build(f"vit-curves-{axis}", results)
+    panel = drawing.figure.axes[0]
+    assert lines(panel)[1] == (expected, [3.5, 1.5, 2.5])
+    assert len(panel.collections) == 2
+    row = drawing.data.query("split == 'validation' and metric == 'loss' and epoch == 1").iloc[0]
+    assert (row.lowest, row.value, row.highest, row.seeds) == (3, 3.5, 4, 2)
 
 
-def test_the_legend_names_the_runs_of_its_group_and_the_splits(metrics):
-    core, longer = figures.build("cnn-curves-epochs", metrics, GROUPS).axes[1::2]
-    named = [text.get_text() for text in core.get_legend().get_texts()]
-    assert {"cnn-a", "cnn-b", "train", "validation"} <= set(named)
-    assert "cnn-c" not in named
-    assert "cnn-c" in [text.get_text() for text in longer.get_legend().get_texts()]
+def test_the_legend_names_the_runs_of_its_row_and_the_splits(tmp_path):
+    figure = figures.build("vit-curves-epochs", study(tmp_path)).figure
+    named = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert named == ["vit-2", "vit-2-sgd", "validation", "training"]
 
 
-def test_every_run_of_a_group_has_a_colour_of_its_own(tmp_path):
-    names = [f"vit-{letter}" for letter in "abcdefghijkl"]
-    metrics = stored(tmp_path, [r for name in names for r in rows(a_run(name))], records.METRICS)
-    panel = figures.build("vit-curves-epochs", metrics, dict.fromkeys(names, "core")).axes[0]
-    drawn = [line for line in panel.get_lines() if len(line.get_xdata())]
-    assert len(drawn) == 24
-    assert len({str(line.get_color()) for line in drawn}) == 12
-
-
-def test_epochs_are_whole_numbers_on_the_axis(metrics):
-    figure = figures.build("vit-curves-epochs", metrics, GROUPS)
-    figure.draw_without_rendering()
-    ticks = figure.axes[0].get_xticks()
-    assert all(tick == round(tick) for tick in ticks)
-
-
-# Runs that went wrong
-
-
-def test_a_run_that_diverged_in_its_first_epoch_leaves_the_others_in_place(tmp_path):
-    metrics = stored(tmp_path, rows(a_run("vit-a")), records.METRICS)
-    figure = figures.build("vit-curves-epochs", metrics, {"vit-a": "core", "vit-z": "longer"})
-    assert [panel.get_title() for panel in figure.axes] == ["core", "core"]
-
-
-def test_a_family_without_a_single_epoch_still_has_its_figure(tmp_path):
-    metrics = stored(tmp_path, rows(a_run("vit-a")), records.METRICS)
-    groups = {"vit-a": "core", "lstm-a": "core"}  # the language model diverged at once
-    figure = figures.build("lstm-curves-epochs", metrics, groups)
-    file = tmp_path / "figure.svg"
-    figures.save(figure, [file])
-    assert file.read_bytes()
+def test_the_text_names_the_best_and_the_worst(tmp_path):
+    good, bad = run("lstm-good"), run("lstm-bad", **{"model.layers": 2})
+    results = study(tmp_path, [good, bad], rows(good) + rows(bad, shift=2))
+    text = figures.build("lstm-curves-epochs", results).text
+    assert "lstm-good (0.4) ends with the best validation perplexity, lstm-bad (2.4)" in text
+    one = figures.build("vit-curves-epochs", study(tmp_path, [vit("a", 2)])).text
+    assert "vit-a (40.0 %) ends with the best validation accuracy" in one
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
 @pytest.mark.parametrize("axis", ["epochs", "seconds"])
 def test_a_value_that_is_no_number_is_left_out_of_its_curve(tmp_path, value, axis):
-    run = a_run("lstm-a")
-    wild = [*rows(run)[:2], *curve(run, "validation", "perplexity", value, 5.0, value)]
-    wild += curve(run, "validation", "loss", value)
-    metrics = stored(tmp_path, wild + rows(a_run("lstm-b")), records.METRICS)
-    figure = figures.build(f"lstm-curves-{axis}", metrics, GROUPS)
-    figures.save(figure, [tmp_path / "figure.svg", tmp_path / "figure.png"])
-    assert all(math.isfinite(end) for panel in figure.axes for end in panel.get_ylim())
+    one = run("lstm-a")
+    wild = [*rows(one)[:2], *curve(one, "validation", "perplexity", value, 5.0, value)]
+    wild += curve(one, "validation", "loss", value)
+    drawing = figures.build(f"lstm-curves-{axis}", study(tmp_path, [one], wild))
+    figures.save(drawing, tmp_path, "figure")
+    for panel in drawing.figure.axes:
+        assert all(math.isfinite(end) for end in panel.get_ylim())
 
 
-def test_a_group_in_which_nothing_is_a_number_still_has_its_panels(tmp_path):
-    run = a_run("lstm-c")
-    wild = [
-        *curve(run, "train", "loss", 2.0),
-        *curve(run, "train", "perplexity", math.inf),
-        *curve(run, "validation", "loss", math.nan),
-        *curve(run, "validation", "perplexity", math.nan),
+# Choices
+
+
+def test_optimizers_show_last_scores_and_seconds(tmp_path):
+    runs = [
+        vit("a", 2, validation_accuracy_last=0.6, seconds_training=3.0),
+        vit("b", 2, "sgd", validation_accuracy_last=0.2),
     ]
-    metrics = stored(tmp_path, wild + rows(a_run("lstm-a")), records.METRICS)
-    figure = figures.build("lstm-curves-epochs", metrics, GROUPS)
-    figures.save(figure, [tmp_path / "figure.svg"])
-    assert [panel.get_title() for panel in figure.axes] == ["core", "core", "longer", "longer"]
+    drawing = figures.build("optimizers", study(tmp_path, runs))
+    assert len(drawing.figure.axes) == 3
+    assert "best validation accuracy 60.0 % (optimizer: adamw)" in drawing.text
+    assert "shortest epochs 2 s (optimizer: sgd)" in drawing.text
+    scores = drawing.data.query("metric == 'accuracy' and split == 'validation'")
+    assert dict(zip(scores.choice, scores.value, strict=True)) == {"adamw": 0.6, "sgd": 0.2}
+    assert scores.half.isna().all()
+
+
+def test_depths_carry_whiskers_where_there_are_seeds(tmp_path):
+    runs = [
+        vit(f"{depth}", depth, seed=seed, validation_accuracy_last=depth / 10 + seed / 100)
+        for depth in (2, 4)
+        for seed in (1, 2, 3)
+    ]
+    data = figures.build("depth", study(tmp_path, runs)).data
+    row = data.query("choice == 4 and metric == 'accuracy' and split == 'validation'").iloc[0]
+    assert row.value == pytest.approx(0.42)
+    assert row.half == pytest.approx(4.302652729911275 * 0.01 / math.sqrt(3))
+
+
+def test_norms_are_drawn_only_where_they_are_compared(tmp_path):
+    data = figures.build("norm", study(tmp_path)).data
+    assert set(data.experiment) == {"vit-4", "vit-4-post"}
+    alone = figures.build("norm", study(tmp_path, [vit("a", 2)]))
+    assert alone.text == "No two runs of this study differ in pre- and post-norm alone."
+
+
+def test_the_best_epoch_is_marked_in_the_curves_of_over_fitting(tmp_path):
+    figure = figures.build("over-fitting-curves", study(tmp_path)).figure
+    shown = [panel for panel in figure.axes if panel.axison]
+    order = [panel.get_title(loc="left") for panel in shown]
+    assert len(order) == len(RUNS)
+    assert [name.split("-")[0] for name in order] == ["lstm"] * 3 + ["vit"] * 4 + ["cnn"] * 2
+    for panel in shown:
+        assert [text.get_text() for text in panel.texts] == ["best 2"]
+        assert 2 in [line.get_xdata()[0] for line in panel.get_lines()]
+
+
+# Cost
+
+
+def test_accuracy_stands_against_parameters_and_seconds(tmp_path):
+    runs = [
+        run("cnn-a", parameters_trained=1000, seconds_total=50.0, validation_accuracy_best=0.9),
+        vit("a", 2, parameters_trained=5000, seconds_total=20.0, validation_accuracy_best=0.6),
+    ]
+    results = study(tmp_path, runs)
+    for name, expected in (("parameters", [1000, 5000]), ("seconds", [50, 20])):
+        drawing = figures.build(f"accuracy-against-{name}", results)
+        drawn = drawing.figure.axes[0].get_lines()
+        assert [line.get_xdata()[0] for line in drawn] == expected
+        assert [line.get_ydata()[0] for line in drawn] == [0.9, 0.6]
+        assert [line.get_markerfacecolor() == "white" for line in drawn] == [True, False]
+        assert "CNNs: best validation accuracy 90.0 % by cnn-a" in drawing.text
+
+
+def test_memory_is_stacked_by_its_parts(tmp_path):
+    runs = [vit("2", 2, memory_allocated=6 * 2**20), vit("4", 4)]
+    drawing = figures.build("memory-by-depth", study(tmp_path, runs))
+    (panel,) = drawing.figure.axes
+    tops = {bar.get_y() + bar.get_height() for bar in panel.patches}
+    assert tops == {1, 2, 3, 4, 5}
+    assert len({bar.get_hatch() for bar in panel.patches}) == 5  # readable in greyscale
+    assert panel.get_lines()[0].get_ydata()[0] == 6
+    assert "5 MiB with 2 layers, 5 MiB with 4 layers" in drawing.text
+
+
+# Beside the reports
+
+REPORTS = published(
+    ("A", "vit-2", "accuracy", "validation", 0.62, None),
+    ("B", "vit-2", "accuracy", "validation", 0.60, None),
+    ("A", "vit-2", "seconds_per_epoch", "train", 18.0, "s"),
+    ("A", "cnn-a", "accuracy", "validation", 0.91, None),
+    ("A", "vit-9", "accuracy", "validation", 0.99, None),  # not of this study
+)
+
+
+def test_measured_and_published_figures_share_a_row(tmp_path):
+    runs = [run("cnn-a", validation_accuracy_best=0.8), vit("2", 2)]
+    metrics = curve(runs[1], "validation", "accuracy_published", 0.1, 0.5)
+    drawing = figures.build(
+        "measured-against-published", study(tmp_path, runs, metrics, reports=REPORTS)
+    )
+    data = drawing.data.set_index(["experiment", "metric"])
+    assert data.loc[("vit-2", "accuracy"), ["measured", "A", "B"]].tolist() == [0.5, 0.62, 0.60]
+    assert data.loc[("vit-2", "seconds_per_epoch"), ["measured", "A"]].tolist() == [2, 18]
+    assert data.loc[("cnn-a", "accuracy"), ["measured", "A"]].tolist() == [0.8, 0.91]
+    assert set(drawing.data.experiment) == {"cnn-a", "vit-2"}
+    assert "They part most for vit-2: accuracy 50.0 % measured, A 62.0 %, B 60.0 %." in drawing.text
+
+
+def test_what_was_measured_on_other_data_is_not_drawn(tmp_path):
+    runs = [vit("2", 2, dataset="digits")]
+    metrics = curve(runs[0], "validation", "accuracy_published", 0.5)
+    drawing = figures.build(
+        "measured-against-published", study(tmp_path, runs, metrics, reports=REPORTS)
+    )
+    assert drawing.data.measured.isna().all()
+    assert "no run of this study used the data of the reports" in drawing.text
+    nothing = figures.build("measured-against-published", study(tmp_path, [vit("7", 2)]))
+    assert nothing.text == "No report published a figure of these runs."
 
 
 # Files
 
 
-def test_equal_data_give_equal_files(metrics, tmp_path):
+def test_equal_data_give_equal_files(tmp_path):
+    results = study(tmp_path, RUNS[-2:])
     for copy in ("1", "2"):
-        figure = figures.build("vit-curves-epochs", metrics, GROUPS)
-        figures.save(figure, [tmp_path / f"{copy}.svg", tmp_path / f"{copy}.png"])
-    assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
-    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+        figures.save(figures.build("cnn-curves-epochs", results), tmp_path, copy)
+    for ending in ("svg", "png", "csv", "txt"):
+        one, other = (tmp_path / f"{copy}.{ending}" for copy in ("1", "2"))
+        assert one.read_bytes() == other.read_bytes()
 
 
-def test_figures_are_written_in_the_format_of_the_ending_and_closed(metrics, tmp_path):
-    files = [tmp_path / "figure.svg", tmp_path / "figure.png"]
-    figures.save(figures.build("vit-curves-epochs", metrics, GROUPS), files)
-    assert b"<svg" in files[0].read_bytes()
-    assert files[1].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    assert plt.get_fignums() == []
-
-
-def test_text_in_a_vector_figure_is_text_and_names_no_date(metrics, tmp_path):
-    figures.save(figures.build("vit-curves-epochs", metrics, GROUPS), [tmp_path / "figure.svg"])
+def test_a_figure_is_written_with_its_text_and_its_numbers(tmp_path):
+    drawing = figures.build("cnn-curves-epochs", study(tmp_path, RUNS[-2:]))
+    figures.save(drawing, tmp_path, "figure")
     text = (tmp_path / "figure.svg").read_text()
-    assert re.search(r"<text[^>]*>loss \(nat\)</text>", text)
+    assert re.search(r"<text[^>]*>loss \(nat\)</text>", text)  # text, not outlines
     assert "<dc:date>" not in text
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert (tmp_path / "figure.txt").read_text() == drawing.text + "\n"
+    numbers = pd.read_csv(tmp_path / "figure.csv")
+    assert list(numbers.columns) == list(drawing.data.columns)
+    assert np.allclose(numbers.value, drawing.data.value)

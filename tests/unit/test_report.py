@@ -1,20 +1,24 @@
 """The report: one page, complete in itself, that says where its numbers come from."""
 
 import base64
+import hashlib
 import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
-from results import a_run, frames
+from results import a_run, curve, frames, sizes
 from trainstudy import report
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
 CAPTIONS = ROOT / "report"
+PAGE = CAPTIONS / "page"
 NOTHING: dict = {}  # no item: most of the time goes into captions
 RUNS = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>{}</text></svg>'
@@ -28,11 +32,14 @@ def page(tmp_path):
     for name, item in CONTENTS.items():
         if item["kind"] == "figure":
             (tmp_path / "figures" / f"{name}.svg").write_text(SVG.format(name))
+            (tmp_path / "figures" / f"{name}.txt").write_text(f"What {name} shows.\n")
+            (tmp_path / "figures" / f"{name}.csv").write_text(f"x\n{name}\n")
 
-    def render(*runs: dict, contents: dict = NOTHING, study: str = "tiny") -> str:
-        inputs = frames(tmp_path / "frames", list(runs))
+    def render(*runs: dict, contents: dict = NOTHING, study: str = "tiny", missing=(), metrics=()):
+        inputs = frames(tmp_path / "frames", list(runs), metrics, **sizes([*runs]))
+        figures = tmp_path / "figures"
         return report.render(
-            CAPTIONS / "report.html.j2", study, contents, CAPTIONS, tmp_path / "figures", inputs
+            PAGE, study, contents, CAPTIONS, figures, inputs, [*missing], planned=len(runs)
         )
 
     return render
@@ -71,26 +78,27 @@ def test_the_page_needs_nothing_but_itself(page):
     text = page(*RUNS, contents=CONTENTS)
     elements = Elements(text)
     for tag, attributes in elements.found:
-        assert tag not in ("script", "link", "iframe", "object", "embed", "base")
+        assert tag not in ("link", "iframe", "object", "embed", "base")
         assert attributes.get("src", "data:").startswith("data:")
-        assert attributes.get("href", "#").startswith("#")
+        assert attributes.get("href", "#").startswith(("#", "data:text/csv;base64,"))
     assert "@import" not in text
     assert "url(" not in text
-    assert re.findall(r"https?://", text) == []
+    assert re.findall(r"https?://(?!www.w3.org/2000/svg)", text) == []  # that is a name
 
 
 def test_every_link_of_the_page_leads_somewhere(page):
     elements = Elements(page(*RUNS, contents=CONTENTS))
     places = {attributes["id"] for _, attributes in elements.found if "id" in attributes}
-    targets = {attributes["href"].removeprefix("#") for attributes in elements.all("a")}
-    assert targets == {*CONTENTS, "provenance"}
+    links = {attributes["href"] for attributes in elements.all("a")}
+    targets = {link.removeprefix("#") for link in links if link.startswith("#")}
+    assert targets >= {*CONTENTS, "provenance"}
     assert targets <= places
 
 
 def test_figures_lie_inside_the_page_and_have_a_text_beside_them(page):
     images = Elements(page(*RUNS, contents=CONTENTS)).all("img")
-    named = {n: item["title"] for n, item in CONTENTS.items() if item["kind"] == "figure"}
-    assert [image["alt"] for image in images] == list(named.values())
+    named = [name for name, item in CONTENTS.items() if item["kind"] == "figure"]
+    assert [image["alt"] for image in images] == [f"What {name} shows." for name in named]
     for image, name in zip(images, named, strict=True):
         kind, content = image["src"].split(",", 1)
         assert kind == "data:image/svg+xml;base64"
@@ -107,20 +115,39 @@ def test_items_stand_in_the_order_of_the_contents(page):
 
 def test_an_item_holds_its_caption_and_its_table(page):
     contents = {"vit-results": CONTENTS["vit-results"]}
-    text = page(a_run("vit-a", validation_accuracy_last=0.6125), contents=contents)
-    section = text[text.index('<section id="vit-results">') : text.index("</section>")]
+    run = a_run("vit-a")
+    metrics = curve(run, "validation", "accuracy", 0.5, 0.6125)
+    text = page(run, contents=contents, metrics=metrics)
+    section = text[text.index('<section id="vit-results"') :]
+    section = section[: section.index("</section>")]
     assert CONTENTS["vit-results"]["title"] in section
     assert "<em>published estimator</em>" in section  # the caption, as HTML
     assert "<td>vit-a</td>" in section
     assert "61.25 %" in section
-    assert '<section id="memory">' not in text
+    assert '<section id="memory"' not in text
 
 
-def test_the_page_says_how_many_runs_there_are_and_which_diverged(page):
-    assert "3 runs." in page(*RUNS)
-    text = page(*RUNS, a_run("vit-z", status="diverged"), a_run("vit-b", status="diverged"))
-    assert "5 runs; diverged: vit-b, vit-z." in text
-    assert "diverged" not in page(*RUNS)
+def test_numbers_lie_beside_tables_and_figures_as_csv(page):
+    names = ("vit-results", "vit-curves-epochs")
+    text = page(a_run("vit-a", seed=7), contents={name: CONTENTS[name] for name in names})
+    links = [link for link in Elements(text).all("a") if "download" in link]
+    assert [link["download"] for link in links] == ["vit-results.csv", "vit-curves-epochs.csv"]
+    table, figure = (base64.b64decode(link["href"].split(",")[1]).decode() for link in links)
+    assert table.splitlines()[0].startswith("experiment,")
+    assert table.splitlines()[1].startswith("vit-a,")
+    assert figure == "x\nvit-curves-epochs\n"
+
+
+def test_the_page_lets_nothing_run_but_its_own_scripts_and_loads_nothing(page):
+    text = page(*RUNS)
+    metas = Elements(text).all("meta")
+    (policy,) = (m["content"] for m in metas if m.get("http-equiv") == "Content-Security-Policy")
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    assert rules["script-src"].split() == [f"'sha256-{digest}'" for digest in hashes]
+    assert len(hashes) == 2
 
 
 def test_the_page_names_its_study(page):
@@ -129,120 +156,7 @@ def test_the_page_names_its_study(page):
     assert "<h1>trainstudy: demo</h1>" in text
 
 
-# Banners
-
-
-def banners(text: str) -> list[str]:
-    return re.findall(r'<div class="banner" role="note">(.*?)</div>', text)
-
-
-def test_original_data_need_no_banner(page):
-    assert banners(page(*RUNS)) == []
-
-
-def test_embedded_data_are_announced_once(page):
-    facts = {"dataset": "digits", "data_origin": "embedded", "data_description": "small digits"}
-    (banner,) = banners(page(a_run("lstm-a"), a_run("vit-a", **facts), a_run("cnn-a", **facts)))
-    assert "digits: small data that ship inside software packages" in banner
-    assert "not those of the published study" in banner
-    assert "(small digits)" in banner
-
-
-def test_mirrored_data_are_announced(page):
-    (banner,) = banners(page(a_run("lstm-a"), a_run("vit-a", data_origin="mirrored")))
-    assert "cifar10: a mirror that differs from the published originals" in banner
-    assert "not exactly comparable" in banner
-
-
-def test_an_embedding_that_was_learned_instead_is_announced(page):
-    learned = {"model.embedding": "learned"}
-    runs = [a_run("lstm-b", **learned), a_run("lstm-a", **learned), a_run("lstm-c")]
-    (banner,) = banners(page(*runs))
-    assert "learned embedding where the reports used GPT-1&#39;s, frozen: lstm-a, lstm-b." in banner
-    own = a_run("lstm-a", dataset="pydocs", **learned)  # no report used pydocs
-    assert banners(page(own)) == []
-
-
-def test_each_kind_of_data_has_a_banner(page):
-    runs = [
-        a_run("lstm-a", data_origin="mirrored", **{"model.embedding": "learned"}),
-        a_run("vit-a", dataset="digits", data_origin="embedded"),
-    ]
-    assert len(banners(page(*runs))) == 3
-
-
-# Where the numbers come from
-
-
-def provenance(text: str) -> str:
-    return html.unescape(text[text.index('id="provenance"') :])
-
-
-def test_the_page_names_code_machine_releases_and_data(page):
-    text = provenance(page(*RUNS))
-    for fact in (
-        "0123456789ab",
-        "c0ffee" + "0" * 58,
-        "processor Abacus 9, cores 2, system Linux",
-        "python 3.11.7, torch 2.0",
-        "the real thing",
-        "original",
-    ):
-        assert fact in text
-
-
-def test_runs_of_one_machine_share_a_line_and_others_have_their_own(page):
-    text = provenance(page(*RUNS, a_run("vit-b", device="Fast GPU", driver="535.1")))
-    lines = text[: text.index("Data (SHA-256")].split("<tr>")[2:]
-    assert len(lines) == 2
-    assert ["Fast GPU" in line for line in lines].count(True) == 1
-    assert '<td class="number">3</td>' in "".join(lines)
-    assert "535.1" in "".join(lines)
-
-
-def test_the_mode_that_made_each_run_and_its_resumes_are_there(page):
-    text = provenance(page(a_run("vit-a"), a_run("vit-b", deterministic=True, resumes=17)))
-    lines = text[: text.index("Data (SHA-256")].split("<tr>")[2:]
-    assert ["<td>default</td>" in line for line in lines].count(True) == 1
-    assert ["<td>deterministic</td>" in line for line in lines].count(True) == 1
-    assert '<td class="number">17</td>' in text[text.index("Settings of every run") :]
-
-
-def test_every_prepared_file_has_one_line_with_its_checksum(page):
-    text = provenance(page(*RUNS, a_run("vit-b"), a_run("vit-c", data_sha256="d" * 64)))
-    table = text[text.index("Data (SHA-256") : text.index("Settings of every run")]
-    # cifar10 was prepared twice, with different results.
-    assert re.findall("<tr><td>(.*?)</td>", table) == ["wikitext2", "cifar10", "cifar10"]
-    assert table.count("d" * 64) == 1
-
-
-def test_without_git_the_commit_is_a_dash(page):
-    text = provenance(page(a_run("vit-a", commit=None)))
-    assert "<td>–</td>" in text
-
-
-def test_the_settings_of_every_run_are_there(page):
-    text = provenance(
-        page(
-            a_run("vit-a", 1),
-            a_run("vit-a", 2, **{"optimizer.lr": 0.00012345678}, batch_size=1_234_567),
-            a_run("lstm-a", status="diverged"),
-            a_run("cnn-a"),
-        )
-    )
-    lines = text[text.index("Settings of every run") :].split("<tr>")[2:]
-    assert len(lines) == 4
-    one, two, words, network = lines
-    assert "model.depth 2, model.norm pre" in one
-    assert "augmentation.crop_scale [0.8, 1.0]" in one
-    assert "optimizer.name adamw, optimizer.lr 0.001" in one
-    assert "model.layers" not in one
-    assert "optimizer.lr 0.00012345678" in two  # every digit
-    assert "batch_size 1234567" in two
-    assert "diverged" in words
-    assert "sequence_length 256" in words
-    assert "schedule.milestones [100.0, 150.0]" in network
-    assert "2026-01-02T03:04:05+00:00" in network
+# Escaping
 
 
 @pytest.mark.parametrize(
@@ -255,18 +169,19 @@ def test_nothing_a_run_says_becomes_html(page, fact):
     else:
         facts = {"data_origin": "mirrored", "status": "diverged"}
         text = page(a_run("vit-a") | facts | {fact: evil})
-    assert "<script" not in text
+    assert "alert(1)</script>" not in text
     assert html.escape(evil) in text
 
 
-def test_titles_and_figures_are_escaped(page):
+def test_titles_and_figures_are_escaped(page, tmp_path):
     evil = '"><script>alert(1)</script>'
     contents = {
         name: CONTENTS[name] | {"title": evil, "category": evil}
         for name in ("vit-results", "vit-curves-epochs")
     }
+    (tmp_path / "figures/vit-curves-epochs.txt").write_text(evil)
     text = page(*RUNS, contents=contents)
-    assert "<script" not in text
+    assert "alert(1)</script>" not in text
     assert [image["alt"] for image in Elements(text).all("img")] == [evil]
 
 
@@ -307,7 +222,54 @@ def test_every_item_is_complete():
         assert item["labels"]
 
 
+def sections(text: str) -> list[str]:
+    return [section["id"] for section in Elements(text).all("section")]
+
+
 def test_a_study_of_one_family_has_a_report_of_its_items(page):
-    own = {name: item for name, item in CONTENTS.items() if "cnn" in item["families"]}
-    text = page(a_run("cnn-a"), contents=own)
-    assert Elements(text).all("section") == [{"id": name} for name in own]
+    own = [name for name, item in CONTENTS.items() if "cnn" in item["families"]]
+    text = page(a_run("cnn-a"), contents=CONTENTS)
+    assert sections(text) == ["summary", *own]
+
+
+def test_a_part_of_the_study_names_what_is_missing_and_the_command_for_it(page):
+    missing = [
+        {"family": "vit", "experiments": ["vit-x", "vit-y"], "command": "snakemake for vit"},
+        {"family": "cnn", "experiments": ["cnn-z"], "command": "snakemake for cnn"},
+        {"family": None, "experiments": ["cnn-z", "vit-x", "vit-y"], "command": "all of it"},
+    ]
+    text = page(a_run("lstm-a"), contents=CONTENTS, missing=missing)
+    assert {"lstm-results", "missing"} <= {*sections(text)}
+    assert "vit-results" not in sections(text)
+    part = text[text.index('<section id="missing"') : text.index("<nav")]
+    for words in ("vit-x", "vit-y", "snakemake for vit", "cnn-z", "snakemake for cnn", "all of it"):
+        assert words in part
+    question = text[text.index(">Vision transformers</h2>") :]
+    question = question[: question.index("<h2")]
+    assert 'Needs runs of <a href="#missing-vit">Vision transformers</a>, of which none' in question
+    assert 'id="missing-vit"' in part
+    assert 'id="missing"' not in page(a_run("lstm-a"), contents=CONTENTS)
+
+
+def test_curves_come_as_data_once_for_each_family(page):
+    text = page(*RUNS, contents=CONTENTS)
+    blocks = re.findall(r'<script type="application/json" id="curves-(\w+)">(.*?)</script>', text)
+    assert [family for family, _ in blocks] == ["lstm", "vit", "cnn"]
+    assert [json.loads(data)["metrics"][0]["name"] for _, data in blocks] == [
+        "perplexity", "accuracy", "accuracy",
+    ]  # fmt: skip
+    charts = [box for box in Elements(text).all("div") if box.get("class") == "chart"]
+    assert {box["data-curves"] for box in charts} == {"curves-lstm", "curves-vit", "curves-cnn"}
+    assert {box["data-axis"] for box in charts} == {"epochs", "seconds"}
+
+
+def test_a_column_in_which_nothing_stands_is_left_out_of_the_page():
+    table = report._table(pd.DataFrame({"a": ["x"], "b": [None], "c": [float("nan")]}))
+    assert table["html"].count("<th ") == 1
+
+
+def test_a_table_says_how_much_room_it_needs_in_print():
+    narrow = report._table(pd.DataFrame({"a": ["x"], "b": [1]}))
+    wide = report._table(pd.DataFrame({"two words": ["x" * 80], "b": ["y" * 500]}))
+    assert narrow["characters"] == 3 + 3
+    assert wide["characters"] == 82 + 42  # long text wraps, the name of a run does not

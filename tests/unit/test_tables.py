@@ -1,89 +1,211 @@
 """The tables of the report, from a few runs whose numbers can be checked by hand."""
 
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from scipy import stats
 
 from results import a_run, curve, frames, published
 from trainstudy import tables
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
-NAMES = [name for name, item in CONTENTS.items() if item["kind"] == "table"]
+NAMES = [name for name, item in CONTENTS.items() if item["kind"] in ("table", "claims")]
+BY_EXPERIMENT = ["cnn-against-vit", "wall-clock", "memory", "memory-predicted"]
+WITH_STATE = ["lstm-results", "vit-results", *BY_EXPERIMENT]
 
 
-def build(name: str, *inputs) -> pd.DataFrame:
+def sizes(*experiments: str) -> pd.DataFrame:
+    """Return predictions as sizes.py makes them: parts of 1, 2, 4, 8 and 16 MiB."""
+    parts = ("parameters", "gradients", "optimizer", "constants", "activations")
+    row = {part: 2**i * 2**20 for i, part in enumerate(parts)} | {"total": 31 * 2**20}
+    return pd.DataFrame([{"experiment": name, **row} for name in experiments])
+
+
+def build(name: str, inputs) -> pd.DataFrame:
     """Return a table with the experiments as index."""
-    return tables.build(name, *inputs).set_index("experiment")
+    return tables.build(name, inputs).set_index("experiment")
+
+
+def study(tmp_path, runs, metrics=(), **others):
+    names = sorted({run["experiment"] for run in runs})
+    attention = pd.DataFrame({"heads": [1], "head_size": [2], "width": [2]})
+    attention = attention.assign(formula=24, module=24)
+    others = {"predicted": sizes(*names), "attention": attention} | others
+    return frames(tmp_path, runs, metrics, **others)
 
 
 def test_the_tables_are_those_of_the_report():
     assert sorted(NAMES) == sorted(tables.TABLES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_table_has_a_row_for_each_experiment_of_its_families(tmp_path, name):
+@pytest.mark.parametrize("name", BY_EXPERIMENT)
+def test_a_table_has_a_row_for_each_experiment_of_its_families(tmp_path, name):
     runs = [a_run(f"{family}-{n}") for family in ("lstm", "vit", "cnn") for n in ("a", "b")]
     runs.append(a_run("vit-a", seed=7))
-    table = tables.build(name, *frames(tmp_path, runs))
+    table = tables.build(name, study(tmp_path, runs))
     families = CONTENTS[name]["families"]
     assert sorted(table.experiment) == sorted(f"{f}-{n}" for f in families for n in ("a", "b"))
     assert table.columns[0] == "experiment"
 
 
-# Language models
+# Scores
 
 
-def two_seeds(tmp_path, **facts):
-    first = a_run("lstm-x", 1, train_loss_last=4.0, test_perplexity_last=90.0, best_epoch=2)
-    second = a_run("lstm-x", 2, train_loss_last=5.0, test_perplexity_last=110.0, best_epoch=3)
-    metrics = [
-        *curve(first, "train", "perplexity_published", 900, 70, 50),
-        *curve(second, "train", "perplexity_published", 800, 80, 60),
-        *curve(first, "test", "bits_per_byte", 1.0, first=3),  # last epoch
-        *curve(first, "test", "bits_per_byte", 9.0, first=2),  # best epoch
-        *curve(second, "test", "bits_per_byte", 2.0, first=3),
-        *curve(first, "validation", "bits_per_byte", 7.0, 7.0, 7.0),
-    ]
-    return frames(tmp_path, [first | facts, second | facts], metrics)
+def two_seeds(tmp_path, seeds=(1, 2)):
+    runs, metrics = [], []
+    for seed in seeds:
+        run = a_run("lstm-x", seed, best_epoch=2)
+        runs.append(run)
+        metrics += [
+            *curve(run, "train", "loss", 6, 5, 3.0 + seed),
+            *curve(run, "validation", "loss", 6, 4, 5),
+            *curve(run, "train", "perplexity_published", 900, 70, 40 + 10 * seed),
+            *curve(run, "test", "bits_per_byte", 9.0, 1.0 * seed, first=2),
+            *curve(run, "test", "perplexity", 80, 90.0 + 10 * seed, first=2),
+        ]
+    return study(tmp_path, runs, metrics)
 
 
-def test_language_models_show_means_over_seeds_of_the_last_epoch(tmp_path):
-    row = build("lstm-results", *two_seeds(tmp_path)).loc["lstm-x"]
-    assert row["layers"] == 1
-    assert row["optimizer"] == "adamw"
-    assert row["epochs"] == 3
-    assert row["seeds"] == 2
-    assert row["train loss (nat)"] == 4.5
-    assert row["test perplexity"] == 100
-    assert row["test bits per byte"] == 1.5
-    assert row["train perplexity, published estimator"] == 55
-    assert row["best epoch"] == 2.5
+def test_scores_are_means_over_seeds_of_the_last_and_the_best_epoch(tmp_path):
+    table = build("lstm-results", two_seeds(tmp_path))
+    last, best = table.iloc[0], table.iloc[1]
+    assert (last["scores of"], best["scores of"]) == ("last epoch", "best epoch")
+    assert (last["epoch"], best["epoch"]) == (3, 2)
+    assert last["train loss (nat)"] == 4.5
+    assert best["train loss (nat)"] == 5
+    assert (last["test perplexity"], best["test perplexity"]) == (105, 80)
+    assert (last["test bits per byte"], best["test bits per byte"]) == (1.5, 9)
+    assert (last["layers"], last["optimizer"], last["seeds"]) == (1, "adamw", 2)
+
+
+def test_beside_a_mean_stands_half_its_t_interval(tmp_path):
+    row = build("lstm-results", two_seeds(tmp_path)).iloc[0]
+    low, high = stats.t.interval(0.95, 1, loc=4.5, scale=stats.sem([4.0, 5.0]))
+    assert row["train loss (nat) ±"] == pytest.approx((high - low) / 2)
+    assert row["interval"] == "95 %"
+    fragment = tables.to_html(tables.build("lstm-results", two_seeds(tmp_path)))
+    assert ">4.5 ± 6.353</td>" in fragment
+    assert "±</th>" not in fragment
+
+
+def test_one_seed_has_no_interval_and_says_so(tmp_path):
+    table = build("lstm-results", two_seeds(tmp_path, seeds=(1,)))
+    assert not [column for column in table if column.endswith("±")]
+    assert set(table["interval"]) == {"none, one seed"}
 
 
 def test_other_families_are_left_out(tmp_path):
-    runs = [a_run("lstm-x"), a_run("vit-x"), a_run("cnn-x")]
-    assert list(build("lstm-results", *frames(tmp_path, runs)).index) == ["lstm-x"]
-    assert list(build("vit-results", *frames(tmp_path, runs)).index) == ["vit-x"]
+    inputs = study(tmp_path, [a_run("lstm-x"), a_run("vit-x"), a_run("cnn-x")])
+    assert set(build("lstm-results", inputs).index) == {"lstm-x"}
+    assert set(build("vit-results", inputs).index) == {"vit-x"}
 
 
-# Vision transformers and CNNs
+def test_vision_transformers_show_their_norm(tmp_path):
+    runs = [a_run("vit-6", **{"model.norm": "post", "model.depth": 6})]
+    row = build("vit-results", study(tmp_path, runs)).iloc[0]
+    assert (row["norm"], row["layers"]) == ("post", 6)
 
 
-def test_vision_transformers_show_norm_and_scores(tmp_path):
-    facts = {"model.norm": "post", "model.depth": 6, "validation_accuracy_last": 0.5}
-    runs = [
-        a_run("vit-6", 1, test_loss_last=1.0, **facts),
-        a_run("vit-6", 2, test_loss_last=2.0, **facts | {"validation_accuracy_last": 0.7}),
+# Beside the reports
+
+FIGURES = published(
+    ("A", "lstm-a", "perplexity", "train", 80.0, None),
+    ("B", "lstm-a", "perplexity", "train", 70.0, None),
+    ("B", "lstm-a", "perplexity", "validation", 140.0, None),
+    ("A", "vit-a", "accuracy", "validation", 0.62, None),
+    ("B", "vit-a", "accuracy", "validation", 0.63, None),
+    ("A", "cnn-a", "accuracy", "test", 0.91, None),
+    ("A", "vit-a", "gpu_memory", "train", 1800, "MiB"),
+    ("B", "vit-a", "gpu_memory", "train", 1900, "MB"),
+    ("A", "lstm-a", "seconds_per_epoch", "train", 35.5, "s"),
+)
+
+
+def beside(tmp_path, **facts):
+    runs = [a_run("lstm-a", **facts), a_run("lstm-c"), a_run("vit-a"), a_run("cnn-a")]
+    metrics = [
+        *curve(runs[0], "train", "perplexity_published", 99, 78.0),
+        *curve(runs[2], "validation", "accuracy_published", 0.1, 0.65),
     ]
-    row = build("vit-results", *frames(tmp_path, runs)).loc["vit-6"]
-    assert row["norm"] == "post"
-    assert row["layers"] == 6
-    assert row["test loss (nat)"] == 1.5
-    assert row["validation accuracy"] == pytest.approx(0.6)
+    return study(tmp_path, runs, metrics, reports=FIGURES)
+
+
+def row_of(table: pd.DataFrame, experiment: str, split: str, metric: str) -> pd.Series:
+    (row,) = (
+        row
+        for name, row in table.iterrows()
+        if (name, row["split"], row["metric"]) == (experiment, split, metric)
+    )
+    return row
+
+
+def test_measured_scores_stand_beside_both_reports_with_their_differences(tmp_path):
+    table = build("lstm-against-reports", beside(tmp_path))
+    row = row_of(table, "lstm-a", "train", "perplexity")
+    assert (row["measured"], row["A"], row["B"]) == (78, 80, 70)
+    assert (row["difference to A"], row["difference to B"]) == (-2, 8)
+    assert (row["nearer report"], row["difference to the nearer"]) == ("A", -2)
+    alone = row_of(table, "lstm-c", "train", "perplexity")
+    assert pd.isna(alone["A"])
+    assert pd.isna(alone["nearer report"])
+
+
+def test_a_report_that_alone_has_a_figure_is_the_nearer_one_if_there_is_a_measured_one(tmp_path):
+    row = row_of(
+        build("lstm-against-reports", beside(tmp_path)), "lstm-a", "validation", "perplexity"
+    )
+    assert row["B"] == 140
+    assert pd.isna(row["measured"])
+    assert pd.isna(row["nearer report"])
+
+
+def test_accuracies_beside_the_reports_are_in_per_cent(tmp_path):
+    row = row_of(build("vit-against-reports", beside(tmp_path)), "vit-a", "validation", "accuracy")
+    assert row["unit"] == "%"
+    assert row["measured"] == pytest.approx(65)
+    assert row["difference to A"] == pytest.approx(3)
+    assert row["nearer report"] == "B"
+
+
+def test_published_cost_and_cnns_stand_beside_those_measured(tmp_path):
+    inputs = beside(tmp_path)
+    images = build("cnn-against-vit", inputs)
+    assert images.loc["cnn-a", "A: test accuracy"] == 0.91
+    assert images.loc["vit-a", "B: validation accuracy"] == 0.63
+    memory = build("memory", inputs)
+    assert memory.loc["vit-a", "A: GPU memory, process, nvidia-smi (MiB)"] == 1800
+    assert memory.loc["vit-a", "B: GPU memory, how is not stated (MB)"] == 1900
+    cost = build("wall-clock", inputs)
+    assert cost.loc["lstm-a", "A: seconds per epoch (s)"] == 35.5
+
+
+def test_published_figures_are_left_out_where_the_data_were_others(tmp_path):
+    runs = [a_run("lstm-a", dataset="pydocs"), a_run("vit-a", dataset="digits")]
+    inputs = study(tmp_path, runs, reports=FIGURES)
+    words = build("lstm-against-reports", inputs)
+    assert words["A"].isna().all()
+    assert set(words["data"]) == {"pydocs"}
+    for name in ("memory", "wall-clock", "cnn-against-vit"):
+        shown = build(name, inputs)
+        assert not [column for column in shown.columns if column.startswith(("A: ", "B: "))]
+
+
+def test_the_published_figures_of_the_project_reach_the_tables(tmp_path):
+    runs = [a_run("vit-2-adamw"), a_run("lstm-1-adamw"), a_run("cnn-resnet")]
+    reports = pd.read_csv(ROOT / "resources/published.csv")
+    inputs = study(tmp_path, runs, reports=reports)
+    images = build("vit-against-reports", inputs)
+    assert row_of(images, "vit-2-adamw", "validation", "accuracy")["A"] == pytest.approx(62.01)
+    words = build("lstm-against-reports", inputs)
+    assert row_of(words, "lstm-1-adamw", "train", "perplexity")["A"] == 81.39
+
+
+# CNNs against vision transformers
 
 
 def test_image_models_are_ordered_by_validation_accuracy_of_the_best_epoch(tmp_path):
@@ -95,18 +217,58 @@ def test_image_models_are_ordered_by_validation_accuracy_of_the_best_epoch(tmp_p
         a_run("cnn-middle", 1, validation_accuracy_best=0.9, test_accuracy_best=0.5),
         a_run("cnn-middle", 2, validation_accuracy_best=0.5, test_accuracy_best=0.7),
     ]
-    table = build("cnn-against-vit", *frames(tmp_path, runs))
+    table = build("cnn-against-vit", study(tmp_path, runs))
     assert list(table.index) == ["vit-high", "cnn-middle", "cnn-low", "cnn-none"]
-    assert table.loc["cnn-middle", "validation accuracy"] == pytest.approx(0.7)
-    assert table.loc["cnn-middle", "test accuracy"] == pytest.approx(0.6)
+    assert table.loc["cnn-middle", "validation accuracy, best epoch"] == pytest.approx(0.7)
+    assert table.loc["cnn-middle", "test accuracy, best epoch"] == pytest.approx(0.6)
 
 
-def test_image_models_show_trained_parameters_and_total_seconds(tmp_path):
-    runs = [a_run("cnn-a", parameters_trained=272_378, parameters_total=999_999)]
-    row = build("cnn-against-vit", *frames(tmp_path, runs)).loc["cnn-a"]
-    assert row["parameters"] == 272_378
-    assert row["total seconds"] == 12
-    assert row["family"] == "cnn"
+def test_image_models_meet_at_equal_epochs_and_equal_seconds(tmp_path):
+    quick = a_run("vit-quick", epochs=2, seconds_total=20.0, parameters_trained=272_378)
+    slow = a_run("cnn-slow", epochs=4, seconds_total=160.0)
+    late = a_run("cnn-late", epochs=4, seconds_total=160.0)
+    metrics = curve(quick, "validation", "accuracy", 0.2, 0.4)
+    for run, factor in ((slow, 1.5), (late, 4)):
+        rows = curve(run, "validation", "accuracy", 0.3, 0.5, 0.7, 0.9)
+        metrics += [row | {"seconds": factor * row["seconds"]} for row in rows]
+    table = build("cnn-against-vit", study(tmp_path, [quick, slow, late], metrics))
+    epochs = table["validation accuracy after 2 epochs"]
+    assert dict(epochs) == {"vit-quick": 0.4, "cnn-slow": 0.5, "cnn-late": 0.5}
+    seconds = table["validation accuracy after 20 s"]
+    assert seconds["vit-quick"] == 0.4
+    assert seconds["cnn-slow"] == pytest.approx(0.3 + 0.2 * 5 / 15)  # between 15 and 30 s
+    assert pd.isna(seconds["cnn-late"])  # its first epoch took longer
+    assert table.loc["vit-quick", "parameters"] == 272_378
+    assert table.loc["cnn-slow", "total s"] == 160
+
+
+def test_attention_shows_formula_and_module(tmp_path):
+    attention = pd.DataFrame(
+        {"heads": [2, 2], "head_size": [8, 8], "width": [16, 16], "formula": [1088, 1088]}
+    ).assign(module=[1088, 1087])
+    table = tables.build(
+        "attention-parameters", study(tmp_path, [a_run("vit-a")], attention=attention)
+    )
+    assert list(table["agrees"]) == ["yes", "no"]
+    assert list(table["4·(d² + d)"]) == [1088, 1088]
+
+
+# Over-fitting
+
+
+def test_over_fitting_has_a_row_for_each_seed_with_its_verdict(tmp_path):
+    runs = [a_run("vit-a", 1), a_run("vit-a", 2)]
+    metrics = [
+        row
+        for run, last in zip(runs, (2.5, 2.0), strict=True)
+        for split, values in (("train", (2, 1)), ("validation", (2.0, last)))
+        for row in curve(run, split, "loss", *values)
+    ]
+    table = tables.build("over-fitting", study(tmp_path, runs, metrics))
+    assert list(table.seed) == [1, 2]
+    assert list(table.verdict) == ["over-fitted", "not over-fitted"]
+    assert table["rise of the loss (%)"][0] == 0.25
+    assert "25.00 %" in tables.to_html(table)
 
 
 # Cost
@@ -117,7 +279,7 @@ def test_wall_clock_names_the_processor_or_the_gpu(tmp_path):
         a_run("vit-cpu", seconds_training=3.0, seconds_evaluating=1.0, throughput=2000.0),
         a_run("lstm-gpu", device="Fast GPU", threads=4),
     ]
-    table = build("wall-clock", *frames(tmp_path, runs))
+    table = build("wall-clock", study(tmp_path, runs))
     assert table.loc["vit-cpu", "device"] == "Abacus 9, 2 cores"
     assert table.loc["lstm-gpu", "device"] == "Fast GPU"
     assert table.loc["lstm-gpu", "threads"] == 4
@@ -126,30 +288,60 @@ def test_wall_clock_names_the_processor_or_the_gpu(tmp_path):
     assert table.loc["vit-cpu", "training s per epoch"] == 3
     assert table.loc["vit-cpu", "evaluating s per epoch"] == 1
     assert table.loc["vit-cpu", "throughput"] == 2000
+    assert "compiling s" not in table
 
 
-def test_on_a_cpu_memory_is_resident(tmp_path):
+def test_seconds_of_compiling_stand_apart_where_they_were_measured(tmp_path):
+    inputs = study(tmp_path, [a_run("vit-a"), a_run("vit-b")])
+    inputs.runs["seconds_compiling"] = [7.5, None]
+    table = build("wall-clock", inputs)
+    assert table.loc["vit-a", "compiling s"] == 7.5
+    assert pd.isna(table.loc["vit-b", "compiling s"])
+
+
+def test_the_fastest_of_a_family_comes_first(tmp_path):
+    runs = [a_run(f"vit-{name}", seconds_training=s) for name, s in (("a", 3.0), ("b", 1.0))]
+    assert list(build("wall-clock", study(tmp_path, runs)).index) == ["vit-b", "vit-a"]
+
+
+def test_on_a_cpu_memory_is_resident_and_that_of_a_gpu_predicted(tmp_path):
     runs = [a_run("vit-a", 1, memory_resident=2**30), a_run("vit-a", 2, memory_resident=3 * 2**30)]
-    table = build("memory", *frames(tmp_path, runs))
-    assert table.loc["vit-a", "peak resident memory, whole process (MiB)"] == 2048
-    assert not [column for column in table.columns if "GPU" in column]
-
-
-def test_with_a_gpu_memory_is_allocated_and_reserved_too(tmp_path):
-    runs = [
-        a_run("vit-gpu", memory_allocated=2**20, memory_reserved=2**21, memory_resident=2**30),
-        a_run("vit-cpu", memory_resident=2**30),
+    inputs = study(tmp_path, runs)
+    table = build("memory", inputs)
+    assert table.loc["vit-a", "main memory: whole process, peak (MiB)"] == 2048
+    assert [column for column in table if "GPU" in column] == [
+        "GPU: predicted peak of tensors (MiB)"
     ]
-    table = build("memory", *frames(tmp_path, runs))
-    assert table.loc["vit-gpu", "GPU allocated (MiB)"] == 1
-    assert table.loc["vit-gpu", "GPU reserved (MiB)"] == 2
-    assert pd.isna(table.loc["vit-cpu", "GPU allocated (MiB)"])
+    assert table.loc["vit-a", "GPU: predicted peak of tensors (MiB)"] == 31
+    predicted = build("memory-predicted", inputs)
+    assert predicted.loc["vit-a", "optimizer state (MiB)"] == 4
+    assert predicted.loc["vit-a", "predicted peak (MiB)"] == 31
+    assert predicted.loc["vit-a", "measured"] == "no GPU"
+
+
+def test_with_a_gpu_every_measure_has_its_name_and_the_prediction_its_error(tmp_path):
+    runs = [
+        a_run("vit-gpu", memory_allocated=62 * 2**20, memory_reserved=70 * 2**20,
+              memory_process=500 * 2**20, memory_device=600 * 2**20, memory_resident=2**30),
+        a_run("vit-cpu", memory_resident=2**30),
+    ]  # fmt: skip
+    inputs = study(tmp_path, runs)
+    table = build("memory", inputs)
+    row = table.loc["vit-gpu"]
+    assert row["GPU: allocated in tensors, peak (MiB)"] == 62
+    assert row["GPU: reserved by PyTorch, peak (MiB)"] == 70
+    assert row["GPU: whole process, by the driver (MiB)"] == 500
+    assert row["GPU: all processes (MiB)"] == 600
+    assert pd.isna(table.loc["vit-cpu", "GPU: allocated in tensors, peak (MiB)"])
+    predicted = build("memory-predicted", inputs).loc["vit-gpu"]
+    assert predicted["measured peak (MiB)"] == 62
+    assert predicted["difference of the predicted (%)"] == -0.5
 
 
 # Divergence
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_STATE)
 def test_a_diverged_run_is_a_row_with_a_mark(tmp_path, name):
     family = CONTENTS[name]["families"][0]
     runs = [
@@ -158,16 +350,17 @@ def test_a_diverged_run_is_a_row_with_a_mark(tmp_path, name):
         a_run(f"{family}-wild", 3),
         a_run(f"{family}-tame"),
     ]
-    table = build(name, *frames(tmp_path, runs))
-    assert table.loc[f"{family}-wild", "diverged"] == "2 diverged"
-    assert table.loc[f"{family}-tame", "diverged"] == ""
+    table = build(name, study(tmp_path, runs))
+    marks = table["diverged"]
+    assert set(marks[marks.index == f"{family}-wild"]) == {"2 diverged"}
+    assert set(marks[marks.index == f"{family}-tame"]) == {""}
     assert "2 diverged" in tables.to_html(table.reset_index())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_STATE)
 def test_without_divergence_there_is_no_column_for_it(tmp_path, name):
     family = CONTENTS[name]["families"][0]
-    assert "diverged" not in build(name, *frames(tmp_path, [a_run(f"{family}-a")]))
+    assert "diverged" not in build(name, study(tmp_path, [a_run(f"{family}-a")]))
 
 
 def test_runs_that_were_interrupted_are_marked_beside_their_times(tmp_path):
@@ -186,62 +379,10 @@ def test_runs_that_were_interrupted_are_marked_beside_their_times(tmp_path):
 def test_a_study_of_which_every_run_diverged_still_has_its_tables(tmp_path, name):
     runs = [a_run(f"{f}-a", status="diverged", diverged_step=1) for f in ("lstm", "vit", "cnn")]
     reports = pd.read_csv(ROOT / "resources/published.csv")
-    table = tables.build(name, *frames(tmp_path, runs, reports=reports))
-    assert tables.to_html(table).count("1 diverged") == len(CONTENTS[name]["families"])
-
-
-# Beside the reports
-
-FIGURES = published(
-    ("A", "lstm-a", "perplexity", "train", 80.5, None),
-    ("B", "lstm-a", "perplexity", "validation", 140.0, None),
-    ("A", "lstm-b", "perplexity", "train", 70.5, None),
-    ("A", "vit-a", "accuracy", "validation", 0.62, None),
-    ("B", "vit-a", "accuracy", "validation", 0.63, None),
-    ("A", "cnn-a", "accuracy", "test", 0.91, None),
-    ("A", "vit-a", "gpu_memory", "train", 1800, "MiB"),
-    ("B", "vit-a", "gpu_memory", "train", 1900, "MB"),
-    ("A", "lstm-a", "seconds_per_epoch", "train", 35.5, "s"),
-)
-
-
-def test_published_figures_stand_beside_those_measured(tmp_path):
-    runs = [a_run("lstm-a"), a_run("lstm-c"), a_run("vit-a"), a_run("cnn-a")]
-    inputs = frames(tmp_path, runs, reports=FIGURES)
-    words = build("lstm-results", *inputs)
-    assert words.loc["lstm-a", "A: train perplexity"] == 80.5
-    assert words.loc["lstm-a", "B: validation perplexity"] == 140
-    assert pd.isna(words.loc["lstm-c", "A: train perplexity"])  # never published
-    assert "A: validation perplexity" not in words
-    assert build("vit-results", *inputs).loc["vit-a", "B: validation accuracy"] == 0.63
-    images = build("cnn-against-vit", *inputs)
-    assert images.loc["cnn-a", "A: test accuracy"] == 0.91
-    assert images.loc["vit-a", "A: validation accuracy"] == 0.62
-    memory = build("memory", *inputs)
-    assert memory.loc["vit-a", "A: train gpu memory (MiB)"] == 1800
-    assert memory.loc["vit-a", "B: train gpu memory (MB)"] == 1900
-    cost = build("wall-clock", *inputs)
-    assert cost.loc["lstm-a", "A: train seconds per epoch (s)"] == 35.5
-
-
-def test_published_figures_are_left_out_where_the_data_were_others(tmp_path):
-    runs = [a_run("lstm-a", dataset="pydocs"), a_run("lstm-b"), a_run("vit-a", dataset="digits")]
-    inputs = frames(tmp_path, runs, reports=FIGURES)
-    words = build("lstm-results", *inputs)
-    assert pd.isna(words.loc["lstm-a", "A: train perplexity"])
-    assert words.loc["lstm-b", "A: train perplexity"] == 70.5
-    assert "B: validation perplexity" not in words
-    for name in ("vit-results", "memory", "wall-clock", "cnn-against-vit"):
-        shown = build(name, *inputs)
-        assert not [column for column in shown.columns if column.startswith(("A: ", "B: "))]
-
-
-def test_the_published_figures_of_the_project_reach_the_tables(tmp_path):
-    runs = [a_run("vit-2-adamw"), a_run("lstm-1-adamw"), a_run("cnn-resnet")]
-    reports = pd.read_csv(ROOT / "resources/published.csv")
-    inputs = frames(tmp_path, runs, reports=reports)
-    assert build("vit-results", *inputs).loc["vit-2-adamw", "A: validation accuracy"] == 0.6201
-    assert build("lstm-results", *inputs).loc["lstm-1-adamw", "A: train perplexity"] == 81.39
+    fragment = tables.to_html(tables.build(name, study(tmp_path, runs, reports=reports)))
+    assert fragment.startswith("<table>")
+    if name in BY_EXPERIMENT:
+        assert fragment.count("1 diverged") == len(CONTENTS[name]["families"])
 
 
 # HTML
@@ -276,18 +417,24 @@ def test_a_page_escapes_its_title():
         ("test perplexity", None, "–"),
         ("test perplexity", pd.NA, "–"),
         ("test perplexity", math.inf, "∞"),
+        ("difference to A", 0.5, "+0.5"),
+        ("difference to A", -2.0, "-2"),
+        ("rise of the loss (%)", 0.0203, "2.03 %"),
     ],
 )
 def test_how_a_number_is_written(column, value, shown):
     fragment = tables.to_html(pd.DataFrame({column: pd.Series([value], dtype=object)}))
-    assert f'<td class="number">{shown}</td>' in fragment
+    assert re.search(rf'<td class="number"[^>]*>{re.escape(shown)}</td>', fragment)
 
 
 def test_a_perplexity_beyond_all_numbers_does_not_stop_the_tables(tmp_path):
     run = a_run("lstm-a", train_perplexity_last=math.inf, train_loss_last=800.0)
-    inputs = frames(tmp_path, [run], curve(run, "train", "perplexity_published", math.inf))
-    fragment = tables.to_html(tables.build("lstm-results", *inputs))
-    assert fragment.count("∞") == 2
+    metrics = curve(run, "train", "perplexity", math.inf)
+    metrics += curve(run, "train", "perplexity_published", math.inf)
+    for name in ("lstm-results", "lstm-against-reports"):
+        fragment = tables.to_html(tables.build(name, study(tmp_path, [run], metrics)))
+        assert fragment.count("∞") == 1
+        assert 'data-value="Infinity"' in fragment
 
 
 def test_rows_and_columns_of_the_fragment():
@@ -295,14 +442,3 @@ def test_rows_and_columns_of_the_fragment():
     assert fragment.count("<tr>") == 3
     assert fragment.count('<th scope="col">') == 2
     assert fragment.index("<td>x</td>") < fragment.index("<td>y</td>")
-
-
-def test_read_returns_the_three_inputs(tmp_path):
-    runs, metrics, reports = frames(tmp_path, [a_run("vit-a")], reports=FIGURES)
-    paths = [tmp_path / name for name in ("runs.parquet", "metrics.parquet", "published.csv")]
-    runs.to_parquet(paths[0])
-    metrics.to_parquet(paths[1])
-    reports.to_csv(paths[2], index=False)
-    for read, given in zip(tables.read(*paths), (runs, metrics), strict=False):
-        pd.testing.assert_frame_equal(read, given)
-    assert tables.read(*paths)[2].value.tolist() == reports.value.tolist()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tiny import CPU, FIXED, LSTM, MODELS, images, settings, sgd, start, text, timeless
-from trainstudy import models, optimizers
+from trainstudy import models, optimizers, trainer
 from trainstudy.arrays import Dataset
 from trainstudy.tasks import TASKS, Task, stream
 from trainstudy.trainer import Outcome, fit
@@ -338,3 +338,23 @@ def test_how_often_is_evaluated_changes_no_number(name, monkeypatch):
     assert next(steps) == 3 * task.steps
     assert timeless(often) == timeless(plain)
     assert all(torch.equal(often.weights[key], plain.weights[key]) for key in plain.weights)
+
+
+# Memory
+
+
+def test_peaks_of_memory_are_those_of_training_steps_after_the_first(monkeypatch):
+    said = []
+    monkeypatch.setattr(trainer.memory, "forget_peaks", lambda device: said.append("forget"))
+    monkeypatch.setattr(trainer.memory, "peaks", lambda device: said.append("read") or {"a": 1})
+    task, model = start(settings("vit"))
+    for name in ("loss", "evaluate"):
+        real = getattr(task, name)
+        word = {"loss": "step", "evaluate": "evaluate"}[name]
+        monkeypatch.setattr(
+            task, name, lambda *a, real=real, word=word: (said.append(word), real(*a))[1]
+        )
+    outcome = fit(task, model, settings("vit", epochs=1))
+    training = said[: said.index("evaluate")]
+    assert training == ["step", "step", "forget", "step", "read"]
+    assert outcome.memory["a"] == 1

@@ -1,12 +1,16 @@
 """The whole pipeline on tiny data: outputs, reports, failures a user meets."""
 
 import hashlib
+import html
 import re
+import shlex
+import shutil
 import zipfile
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from trainstudy import records
 
@@ -42,8 +46,8 @@ def test_every_rule_leaves_a_log_with_its_progress(finished):
 
 
 def test_figures_tables_and_report_exist_and_name_the_embedded_data(finished):
-    names = ["lstm-curves-epochs", "lstm-curves-seconds", "vit-curves-epochs", "vit-curves-seconds"]
-    for name in names:
+    for name in ("lstm-curves-epochs", "vit-curves-seconds", "optimizers", "memory-by-depth"):
+        assert len(pd.read_csv(finished.result(f"figures/{name}.csv"))) >= 1
         assert finished.result(f"figures/{name}.svg").read_text().startswith("<?xml")
         assert finished.result(f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     page = finished.result("report.html").read_text()
@@ -59,9 +63,38 @@ def test_snakemake_report_holds_items_captions_and_labels(finished):
     assert {"report.html", "vit-curves-epochs.svg", "wall-clock.html"} <= names
     finished.snakemake("--report", "study.html")
     page = (finished.folder / "study.html").read_text()
-    assert "learning curves" in page
+    assert "curves over epochs" in page
+    assert "What the reports say" in page
     assert "CNNs against vision transformers" in page
-    assert "Peak memory of each training job" in page
+    assert "What each measure includes is in its heading." in page
+
+
+def test_the_report_opens_in_a_browser_without_fault(finished, visit):
+    page = visit(finished.result("report.html"))
+    assert page.locator("#lstm-curves-epochs .series").count() == 2
+    page.locator("#wall-clock th button").first.click()
+    assert page.locator("#wall-clock th[aria-sort]").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    for image in page.locator("figure img").all():
+        assert len(image.get_attribute("alt")) > 40
+    assert Axe().run(page).response["violations"] == []
+    assert finished.result("report.html").stat().st_size < 3_000_000
+
+
+def test_a_part_of_the_study_has_a_report_and_the_command_for_the_rest(finished):
+    finished.config["select"] = ["lstm-a", "lstm-b"]
+    finished.write_config()
+    shutil.rmtree(finished.result("runs/cnn-a"))
+    assert "train" not in finished.run()
+    page = finished.result("report.html").read_text()
+    assert "2 of 5 planned runs" in page
+    assert 'id="lstm-results"' in page
+    assert 'id="vit-results"' not in page
+    commands = [html.unescape(c) for c in re.findall("<code>(snakemake .*?)</code>", page)]
+    selected = [re.search(r"select=\[(.*?)\]", command)[1] for command in commands]
+    assert selected == ["lstm-a,lstm-b,cnn", "core", "core,cnn"]  # cnn, vit, everything
+    everything = shlex.split(commands[-1])[1:]
+    assert finished.stale(*everything)["train"] == 1
 
 
 @pytest.mark.parametrize(("seeds", "threads"), [([42], 2), ([42, 43], 1)])

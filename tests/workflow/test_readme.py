@@ -45,6 +45,14 @@ def test_its_mistake_is_reported_as_it_says(example):
     assert promised in str(caught.value)
 
 
+def test_its_claim_can_be_added_as_it_stands(tmp_path):
+    block = re.search(r"```yaml\n(  [a-z0-9-]+:\n    says:.*?)```", README, re.S)[1]
+    file = tmp_path / "claims.yaml"
+    file.write_text((ROOT / "report/claims.yaml").read_text() + block)
+    claims = config.checked(file, ROOT / "workflow/schemas/claims.yaml")["claims"]
+    assert claims["vit-4-quick"]["than"] == 40
+
+
 @pytest.mark.parametrize("document", ["README.md", "docs/clusters.md"])
 def test_what_documents_name_exists(document):
     text = (ROOT / document).read_text()

@@ -10,11 +10,12 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 AFTER_TRAINING = {"aggregate": 1, "make_tables": 1, "plot_figures": 1, "write_report": 1}
-PRESENTATION = {"plot_figures": 1, "write_report": 1}
+PRESENTATION = {"make_tables": 1, "plot_figures": 1, "write_report": 1}
+SIZES = {"size_models": 1}
 
 
 def test_first_run_does_everything_once_and_the_second_nothing(finished):
-    assert finished.first_jobs == {"prepare": 2, "train": 5, **AFTER_TRAINING}
+    assert finished.first_jobs == {"prepare": 2, "train": 5, **SIZES, **AFTER_TRAINING}
     assert finished.stale() == {}
 
 
@@ -22,7 +23,7 @@ def test_editing_an_experiment_reruns_it_and_what_hangs_on_it(finished):
     before = pd.read_parquet(finished.result("runs.parquet")).set_index("experiment")
     finished.config["experiments"]["vit-b"]["epochs"] = 2
     finished.write_config()
-    assert finished.run() == {"train": 1, **AFTER_TRAINING}
+    assert finished.run() == {"train": 1, **SIZES, **AFTER_TRAINING}
     after = pd.read_parquet(finished.result("runs.parquet")).set_index("experiment")
     assert after.epochs["vit-b"] == 2
     assert list(before.started != after.started) == [name == "vit-b" for name in before.index]
@@ -32,7 +33,7 @@ def test_editing_an_experiment_reruns_it_and_what_hangs_on_it(finished):
 def test_editing_a_base_reruns_its_children(finished):
     finished.config["bases"]["lstm"]["optimizer"]["lr"] = 0.01
     finished.write_config()
-    assert finished.stale() == {"train": 2, **AFTER_TRAINING}
+    assert finished.stale() == {"train": 2, **SIZES, **AFTER_TRAINING}
 
 
 def test_adding_a_seed_runs_the_new_jobs_only(finished):
@@ -44,13 +45,13 @@ def test_adding_a_seed_runs_the_new_jobs_only(finished):
 def test_adding_an_experiment_runs_it_only(finished):
     finished.config["experiments"]["vit-mine"] = {"base": "vit", "model": {"depth": 1}}
     finished.write_config()
-    assert finished.stale() == {"train": 1, **AFTER_TRAINING}
+    assert finished.stale() == {"train": 1, **SIZES, **AFTER_TRAINING}
 
 
 def test_removing_an_experiment_drops_it_from_the_tables(finished):
     del finished.config["experiments"]["vit-b"]
     finished.write_config()
-    assert finished.run() == AFTER_TRAINING
+    assert finished.run() == SIZES | AFTER_TRAINING
     table = pd.read_csv(finished.result("tables/vit-results.csv"))
     assert list(table.experiment) == ["vit-a"]
     assert "vit-b" not in finished.result("report.html").read_text()
@@ -90,40 +91,50 @@ def test_touching_source_reruns_nothing(finished):
 
 
 @pytest.mark.parametrize(
-    ("file", "trained"),
+    ("file", "jobs"),
     [
-        ("src/trainstudy/models/vit.py", 2),
-        ("src/trainstudy/models/lstm.py", 2),
-        ("src/trainstudy/models/cnn.py", 1),
-        ("src/trainstudy/trainer.py", 5),
-        ("src/trainstudy/losses.py", 5),
-        ("src/trainstudy/checkpoint.py", 5),
-        ("src/trainstudy/state.py", 5),
+        ("src/trainstudy/models/vit.py", {"train": 2, **SIZES}),
+        ("src/trainstudy/models/lstm.py", {"train": 2, **SIZES}),
+        ("src/trainstudy/models/cnn.py", {"train": 1, **SIZES}),
+        ("src/trainstudy/trainer.py", {"train": 5}),
+        ("src/trainstudy/checkpoint.py", {"train": 5}),
+        ("src/trainstudy/state.py", {"train": 5}),
+        ("src/trainstudy/losses.py", {"train": 5, **SIZES}),
     ],
 )
-def test_editing_training_code_reruns_the_runs_it_decides(finished, file, trained):
+def test_editing_training_code_reruns_the_runs_it_decides(finished, file, jobs):
     edit(finished, file, "\nEDITED = True\n")
-    assert finished.stale() == {"train": trained, **AFTER_TRAINING}
+    assert finished.stale() == {**jobs, **AFTER_TRAINING}
 
 
 def test_editing_a_data_set_prepares_it_again(finished):
     edit(finished, "src/trainstudy/data/digits.py", "\nEDITED = True\n")
-    assert finished.stale() == {"prepare": 1, "train": 3, **AFTER_TRAINING}
+    assert finished.stale() == {"prepare": 1, "train": 3, **SIZES, **AFTER_TRAINING}
 
 
 @pytest.mark.parametrize(
     ("file", "jobs"),
     [
-        ("src/trainstudy/figures.py", PRESENTATION),
-        ("src/trainstudy/tables.py", {"make_tables": 1, "write_report": 1}),
+        ("src/trainstudy/figures/curves.py", {"plot_figures": 1, "write_report": 1}),
+        ("src/trainstudy/tables/scores.py", {"make_tables": 1, "write_report": 1}),
+        ("src/trainstudy/estimates.py", PRESENTATION),
+        ("src/trainstudy/sizes.py", SIZES | PRESENTATION),
         ("report/vit-results.rst", {"write_report": 1}),
-        ("report/report.html.j2", {"write_report": 1}),
-        ("resources/published.csv", {"make_tables": 1, "write_report": 1}),
+        ("report/page/report.html.j2", {"write_report": 1}),
+        ("resources/published.csv", PRESENTATION),
     ],
 )
 def test_editing_the_presentation_reruns_no_training(finished, file, jobs):
     edit(finished, file, "\n")
     assert finished.stale() == jobs
+
+
+def test_a_claim_of_ones_own_reruns_no_training(finished):
+    claim = "{says: Mine., reports: [A], of: best_epoch, runs: [vit-a], are: less, than: [vit-b]}"
+    edit(finished, "report/claims.yaml", f"\n  mine: {claim}\n")
+    assert finished.run() == PRESENTATION
+    table = pd.read_csv(finished.result("tables/claims.csv")).set_index("claim")
+    assert table.loc["mine", "statement"] == "Mine."
 
 
 def edit(study, file, text):
@@ -139,7 +150,8 @@ def test_the_full_study_fetches_every_source_once_and_trains_every_experiment(fr
         "prepare": 2,
         "prepare_embedding": 1,
         "train": 24,
+        **SIZES,
         **AFTER_TRAINING,
     }
     one = fresh.stale("--config", "select=[vit-2-adamw]")
-    assert one == {"fetch": 2, "prepare": 1, "train": 1, **AFTER_TRAINING}
+    assert one == {"fetch": 2, "prepare": 1, "train": 1, **SIZES, **AFTER_TRAINING}

@@ -19,6 +19,14 @@ ASKED = {
 TRAINS_ON_GPU = str(ASKED.get("gpu", GPUS)) != "0" or "gpu" in ASKED.get("gres", "")
 
 
+# A job on a cluster has no cores of ours to divide: there `auto` is one thread.
+THREADS = settings_of.threads(
+    config["threads"],
+    runs=len(RUNS) * len(config["seeds"]),
+    cores=None if workflow.remote_exec else workflow.resource_settings.cores,
+)
+
+
 def asking(estimate):
     """Return the resources of a rule: estimate(wildcards), as much again with every attempt."""
     return {

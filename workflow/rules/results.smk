@@ -1,14 +1,25 @@
 """From the two Parquet files to tables, figures and the report. Nothing here needs torch."""
 
-PUBLISHED = "resources/published.csv"
+# What results.read takes.
+MEASURED = {
+    "metrics": rules.aggregate.output.metrics,
+    "runs": rules.aggregate.output.runs,
+    "predicted": rules.size_models.output.predicted,
+    "attention": rules.size_models.output.attention,
+    "published": "resources/published.csv",
+}
+# Code that decides more than one of them.
+SHARED = ["claims", "comparisons", "estimates", "records", "results", "style"]
+ANALYSIS_CODE = collect("src/trainstudy/{part}.py", part=SHARED)
+TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("*.py")))
+FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("*.py")))
+READING = {"groups": {name: run["group"] for name, run in RUNS.items()}, "claims": CLAIMS}
 
 
 rule make_tables:
     input:
-        metrics=rules.aggregate.output.metrics,
-        runs=rules.aggregate.output.runs,
-        published=PUBLISHED,
-        code="src/trainstudy/tables.py",
+        **MEASURED,
+        code=ANALYSIS_CODE + TABLES_CODE,
     output:
         csv=collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
         html=[report(f"{RESULTS}/tables/{item}.html", **in_report(item)) for item in TABLES],
@@ -21,6 +32,7 @@ rule make_tables:
     resources:
         **asking(for_gathering),
     params:
+        reading=READING,
         titles={name: ITEMS[name]["title"] for name in TABLES},
     script:
         "../scripts/make_tables.py"
@@ -28,11 +40,13 @@ rule make_tables:
 
 rule plot_figures:
     input:
-        metrics=rules.aggregate.output.metrics,
-        code="src/trainstudy/figures.py",
+        **MEASURED,
+        code=ANALYSIS_CODE + FIGURES_CODE,
     output:
         svg=[report(f"{RESULTS}/figures/{item}.svg", **in_report(item)) for item in FIGURES],
-        png=collect(f"{RESULTS}/figures/{{item}}.png", item=FIGURES),
+        others=collect(
+            f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["png", "csv", "txt"]
+        ),
     log:
         f"{RESULTS}/logs/plot_figures.log",
     benchmark:
@@ -42,26 +56,29 @@ rule plot_figures:
     resources:
         **asking(for_gathering),
     params:
-        groups={name: run["group"] for name, run in RUNS.items()},
+        reading=READING,
     script:
         "../scripts/plot_figures.py"
 
 
 rule write_report:
     input:
-        metrics=rules.aggregate.output.metrics,
-        runs=rules.aggregate.output.runs,
-        published=PUBLISHED,
+        **MEASURED,
         figures=rules.plot_figures.output.svg,
+        texts=collect(f"{RESULTS}/figures/{{item}}.txt", item=FIGURES),
         captions=collect("report/{item}.rst", item=ITEMS),
-        template="report/report.html.j2",
-        code=collect("src/trainstudy/{part}.py", part=["report", "tables", "records"]),
+        page=collect(
+            "report/page/{file}", file=["report.html.j2", "style.css", "chart.js", "page.js"]
+        ),
+        code=ANALYSIS_CODE
+        + TABLES_CODE
+        + collect("src/trainstudy/{part}.py", part=["report", "summary", "curves", "origin"]),
     output:
         report(
             f"{RESULTS}/report.html",
             caption="../../report/workflow.rst",
             category="The whole report",
-            labels={"item": "everything on one page", "against": "reports A and B"},
+            labels={"item": "everything on one page"},
         ),
     log:
         f"{RESULTS}/logs/write_report.log",
@@ -73,6 +90,9 @@ rule write_report:
         **asking(for_gathering),
     params:
         study=config["study"],
-        contents=ITEMS,
+        contents=CONTENTS["items"],
+        planned=len(config["experiments"]) * len(config["seeds"]),
+        reading=READING,
+        missing=MISSING,
     script:
         "../scripts/write_report.py"

@@ -1,4 +1,4 @@
-"""One job per experiment and seed."""
+"""One job per experiment and seed; and what can be said of the models without training them."""
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{seed}}"
 
@@ -32,6 +32,26 @@ rule train:
         checkpoints=f"{RESULTS}/checkpoints/{{experiment}}/{{seed}}",
     script:
         "../scripts/train.py"
+
+
+rule size_models:
+    input:
+        manifests=collect("data/prepared/{dataset}.json", dataset=DATASETS),
+        code=collect(
+            "src/trainstudy/{part}.py",
+            part=["sizes", "tasks", "losses", "optimizers", *MODELS],
+        ),
+    output:
+        predicted=f"{RESULTS}/predicted.parquet",
+        attention=f"{RESULTS}/attention.parquet",
+    log:
+        f"{RESULTS}/logs/size_models.log",
+    conda:
+        "../../envs/train.yaml"
+    params:
+        settings={name: settings_of.training_settings(run) for name, run in RUNS.items()},
+    script:
+        "../scripts/size_models.py"
 
 
 rule aggregate:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from trainstudy import logs, tables
+from trainstudy import logs, results, tables
 
 with logs.job(snakemake.log[0], "make_tables"):
-    frames = tables.read(snakemake.input.runs, snakemake.input.metrics, snakemake.input.published)
+    found = results.read(snakemake.input, **snakemake.params.reading)
     titles = snakemake.params.titles
     for csv, page in zip(snakemake.output.csv, snakemake.output.html, strict=True):
         name = Path(csv).stem
-        table = tables.build(name, *frames)
+        table = tables.build(name, found)
         table.to_csv(csv, index=False)
         Path(page).write_text(tables.to_page(table, titles[name]), encoding="utf-8")

@@ -1,14 +1,10 @@
-"""Draw every figure as SVG and PNG."""
+"""Draw every figure as SVG and PNG, with its text and its numbers."""
 
 from pathlib import Path
 
-import pandas as pd
-
-from trainstudy import figures, logs
+from trainstudy import figures, logs, results
 
 with logs.job(snakemake.log[0], "plot_figures"):
-    metrics = pd.read_parquet(snakemake.input.metrics)
-    for pair in zip(snakemake.output.svg, snakemake.output.png, strict=True):
-        files = [Path(file) for file in pair]
-        figure = figures.build(files[0].stem, metrics, snakemake.params.groups)
-        figures.save(figure, files)
+    found = results.read(snakemake.input, **snakemake.params.reading)
+    for file in map(Path, snakemake.output.svg):
+        figures.save(figures.build(file.stem, found), file.parent, file.stem)

@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-from trainstudy import logs, report, tables
+from trainstudy import logs, report, results
 
 with logs.job(snakemake.log[0], "write_report"):
-    template = Path(snakemake.input.template)
     page = report.render(
-        template,
+        Path(snakemake.input.page[0]).parent,
         snakemake.params.study,
         snakemake.params.contents,
-        captions=template.parent,
-        figures=Path(snakemake.input.figures[0]).parent,
-        frames=tables.read(
-            snakemake.input.runs, snakemake.input.metrics, snakemake.input.published
-        ),
+        captions=Path("report"),
+        figures=Path(snakemake.output[0]).with_name("figures"),
+        results=results.read(snakemake.input, **snakemake.params.reading),
+        missing=snakemake.params.missing,
+        planned=snakemake.params.planned,
     )
     Path(snakemake.output[0]).write_text(page, encoding="utf-8")

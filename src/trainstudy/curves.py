@@ -1,0 +1,63 @@
+"""The learning curves that the page draws itself: plain numbers for its script."""
+
+import math
+
+import pandas as pd
+
+from trainstudy import comparisons, style
+from trainstudy.results import Results
+
+SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
+METRICS = {
+    "perplexity": {"name": "perplexity", "label": "perplexity", "log": True, "percent": False},
+    "accuracy": {"name": "accuracy", "label": "accuracy", "log": False, "percent": True},
+    "loss": {"name": "loss", "label": "loss (nat)", "log": False, "percent": False},
+}
+SPLITS = ("train", "validation")
+
+
+def of_family(results: Results, family: str) -> dict:
+    """Return the curves of a family, ready for JSON.
+
+    A curve stands for all seeds of an experiment: values and seconds are means over the seeds,
+    "<metric> range" holds their smallest and largest value. What is not a finite number is None.
+    "sets" are the runs that are compared with each other, as in the drawn figures.
+    """
+    shown, styles = [SCORE[family], "loss"], style.of(results.runs)
+    rows = results.metrics[results.metrics.family == family]
+    rows = rows[rows.split.isin(SPLITS) & rows.metric.isin(shown)]
+    return {
+        "metrics": [METRICS[name] for name in shown],
+        "sets": [
+            {"title": one.title, "runs": [*one.experiments]}
+            for one in comparisons.panels(results.runs, family)
+        ],
+        "runs": [
+            {
+                "name": name,
+                "seeds": int(own.seed.nunique()),
+                "colour": styles[name].colour,
+                "marker": styles[name].marker,
+                "splits": {split: _split(part) for split, part in own.groupby("split")},
+            }
+            for name, own in rows.groupby("experiment")
+        ],
+    }
+
+
+def _split(rows: pd.DataFrame) -> dict[str, list]:
+    seconds = rows.groupby("epoch").seconds.mean()
+    found: dict[str, list] = {"epochs": seconds.index.tolist(), "seconds": _plain(seconds)}
+    for metric, own in rows.groupby("metric"):
+        values = own.groupby("epoch").value.agg(["mean", "min", "max"]).reindex(seconds.index)
+        found[metric] = _plain(values["mean"])
+        if own.seed.nunique() > 1:
+            found[f"{metric} range"] = [
+                *map(list, zip(_plain(values["min"]), _plain(values["max"]), strict=True))
+            ]
+    return found
+
+
+def _plain(values: pd.Series) -> list[float | None]:
+    """Return numbers with six digits, which is finer than a pixel."""
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]

@@ -1,0 +1,94 @@
+"""Numbers that stand for several: means with their intervals, over-fitting, values off a curve."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, variance
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+LEVEL = 0.95
+RISE = 0.02  # of the validation loss above its lowest value, from which a run counts as over-fitted
+
+
+def interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean and half the width of its 95 % interval.
+
+    Student's t with n - 1 degrees of freedom; one value has no interval (None), nor has a mean that
+    is not finite.
+    """
+    count = len(values)
+    mean = fmean(values) if count else math.nan
+    if count < 2 or not math.isfinite(mean):
+        return mean, None
+    return mean, _quantile(count - 1) * math.sqrt(variance(values) / count)
+
+
+def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float | None]:
+    """Return mean(one) - mean(other) and half the width of its 95 % interval.
+
+    Welch's t interval for unequal variances (Welch, 1947); None where either has one value only or
+    is not finite.
+    """
+    distance = fmean(one) - fmean(other)
+    if min(len(one), len(other)) < 2 or not math.isfinite(distance):
+        return distance, None
+    shares = [variance(values) / len(values) for values in (one, other)]
+    error = sum(shares)
+    if error == 0:
+        return distance, 0.0
+    freedom = error**2 / sum(
+        share**2 / (len(values) - 1) for share, values in zip(shares, (one, other), strict=True)
+    )
+    return distance, _quantile(freedom) * math.sqrt(error)
+
+
+def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return how the loss (nat) of every run parted from its training loss.
+
+    `gap` is validation minus training loss, in the best and in the last epoch; `growth` their
+    difference; `rise` the validation loss of the last epoch relative to the lowest, minus 1. The
+    best epoch is that of the lowest validation loss. Verdict: "over-fitted" where the loss rose by
+    more than 2 % while the training loss fell on, else "not over-fitted"; "too short" before the
+    second epoch.
+    """
+    loss = metrics[(metrics.metric == "loss") & metrics.split.isin(["train", "validation"])]
+    keys = ["experiment", "seed"]
+    curves = loss.pivot_table(index=[*keys, "epoch"], columns="split", values="value")
+    curves = curves.reindex(columns=["train", "validation"]).dropna()
+    rows = []
+    for key, curve in curves.groupby(level=keys, sort=True):
+        curve = curve.droplevel(keys)
+        best, last = curve.validation.idxmin(), curve.index[-1]
+        gap = curve.validation - curve.train
+        rise = curve.validation[last] / curve.validation[best] - 1
+        fell = curve.train[last] < curve.train[best]
+        verdict = "over-fitted" if rise > RISE and fell else "not over-fitted"
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {"best_loss_epoch": best, "last_epoch": last}
+            | {"loss_lowest": curve.validation[best], "loss_last": curve.validation[last]}
+            | {"gap_best": gap[best], "gap_last": gap[last], "gap_growth": gap[last] - gap[best]}
+            | {"rise": rise, "verdict": "too short" if len(curve) < 2 else verdict}
+        )
+    return pd.DataFrame(rows, columns=OVER_FITTING)
+
+
+OVER_FITTING = [
+    "experiment", "seed", "best_loss_epoch", "last_epoch", "loss_lowest", "loss_last", "gap_best",
+    "gap_last", "gap_growth", "rise", "verdict",
+]  # fmt: skip
+
+
+def at_seconds(curve: pd.DataFrame, seconds: float) -> float:
+    """Return the value of a curve at a time, between two epochs on the straight line.
+
+    `curve` has the columns seconds and value, in order. NaN before its first point and after its
+    last.
+    """
+    return float(np.interp(seconds, curve.seconds, curve.value, left=np.nan, right=np.nan))
+
+
+def _quantile(freedom: float) -> float:
+    return float(stdtrit(freedom, 0.5 + LEVEL / 2))

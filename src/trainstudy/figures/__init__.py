@@ -1,0 +1,57 @@
+"""The figures of the report, each with a text that says what it shows and the numbers behind it."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from trainstudy.figures import choices, costs, curves, published
+from trainstudy.figures.drawing import Drawing
+from trainstudy.results import Results
+
+__all__ = ["FIGURES", "Drawing", "build", "save"]
+
+FIGURES: dict[str, Callable[[Results], Drawing]] = {
+    "measured-against-published": published.dots,
+    **{
+        f"{family}-curves-{axis}": partial(curves.learning, family=family, axis=axis)
+        for family in ("lstm", "vit", "cnn")
+        for axis in ("epochs", "seconds")
+    },
+    "optimizers": choices.optimizers,
+    "depth": choices.depth,
+    "norm": curves.norm,
+    "over-fitting-curves": curves.over_fitting,
+    "accuracy-against-parameters": partial(costs.accuracy, column="parameters_trained"),
+    "accuracy-against-seconds": partial(costs.accuracy, column="seconds_total"),
+    "memory-by-depth": costs.memory_by_depth,
+}
+
+LOOK: dict[Any, Any] = {
+    "font.sans-serif": ["DejaVu Sans"], "font.size": 9.5,
+    "axes.titlesize": 10, "axes.titleweight": "bold",
+    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": "#777777", "axes.grid": True, "axes.axisbelow": True,
+    "grid.color": "#E4E4E4", "grid.linewidth": 0.6, "lines.linewidth": 1.4,
+    "lines.markersize": 4.5, "legend.frameon": False,
+    "svg.hashsalt": "trainstudy", "svg.fonttype": "none",
+}  # fmt: skip
+
+
+def build(name: str, results: Results) -> Drawing:
+    """Draw a figure by its name."""
+    with matplotlib.rc_context(LOOK):
+        return FIGURES[name](results)
+
+
+def save(drawing: Drawing, folder: Path, name: str) -> None:
+    """Write <name>.svg and .png, its text as .txt, its numbers as .csv; equal data, equal files."""
+    (folder / f"{name}.txt").write_text(drawing.text + "\n", encoding="utf-8")
+    drawing.data.to_csv(folder / f"{name}.csv", index=False)
+    with matplotlib.rc_context(LOOK):
+        drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")  # it is laid out now; once is enough
+        for ending, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+            drawing.figure.savefig(folder / f"{name}.{ending}", dpi=160, metadata=metadata)

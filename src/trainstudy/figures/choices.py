@@ -1,0 +1,107 @@
+"""What a choice changes: optimizer or depth against loss, score and time per epoch."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from trainstudy import comparisons, estimates, style
+from trainstudy.comparisons import Comparison
+from trainstudy.figures.drawing import (
+    FAMILIES,
+    SCORE,
+    Drawing,
+    dress,
+    empty,
+    legend,
+    panels,
+    written,
+)
+from trainstudy.results import Results
+
+SECONDS = "seconds per epoch (s)"
+
+
+def optimizers(results: Results) -> Drawing:
+    """Draw last scores and time per epoch by optimizer."""
+    return _draw(results, "optimizers", "optimizer.name", "optimizer")
+
+
+def depth(results: Results) -> Drawing:
+    """Draw last scores and time per epoch by the number of layers."""
+    return _draw(results, "depth", "layers", "layers")
+
+
+def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
+    found = comparisons.find(results.runs, question)
+    if not found:
+        return empty(f"No two runs of this study differ in their {label} alone.")
+    choices = comparisons.settings(results.runs)[column]
+    if column == "layers":
+        choices = choices.dropna().astype(int)
+    data = pd.concat([_numbers(results, one, choices) for one in found], ignore_index=True)
+    figure, axes = panels(len(found), 3, 2.9)
+    for one, row in zip(found, axes, strict=True):
+        own = data[data.experiment.isin(one.experiments) & (data.family == one.family)]
+        for panel, metric in zip(row, ("loss", SCORE[one.family], SECONDS), strict=True):
+            _panel(panel, own[own.metric == metric], style.of(results.runs), question == "depth")
+            dress(
+                panel,
+                metric,
+                label,
+                f"{FAMILIES[one.family]}: {one.title}" if panel is row[0] else "",
+            )
+    legend(axes[0, 2], {}, [])
+    return Drawing(figure, " ".join(_text(data, one, label) for one in found), data)
+
+
+def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
+    """Return a row for each run, metric and split: mean and half the 95 % interval."""
+    runs = results.runs[results.runs.experiment.isin(one.experiments)]
+    rows = []
+    for name in one.experiments:
+        own = runs[runs.experiment == name]
+        columns = {(SECONDS, "train"): "seconds_training"} | {
+            (metric, split): f"{split}_{metric}_last"
+            for metric in ("loss", SCORE[one.family])
+            for split in ("train", "validation")
+        }
+        for (metric, split), column in columns.items():
+            mean, half = estimates.interval(list(own[column].dropna()))
+            row = {"experiment": name, "family": one.family, "choice": choices[name]}
+            rows.append(row | {"metric": metric, "split": split, "value": mean, "half": half})
+    return pd.DataFrame(rows)
+
+
+def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
+    for split, own in rows.groupby("split", sort=False):
+        if joined:
+            panel.plot(
+                own.choice.astype(float), own.value, color="#888888", linewidth=1,
+                linestyle=style.LINES[str(split)], zorder=1,
+            )  # fmt: skip
+        for row in own.itertuples():
+            drawn = styles[row.experiment]
+            panel.errorbar(
+                [row.choice], [row.value], yerr=None if pd.isna(row.half) else [row.half],
+                color=drawn.colour, marker=drawn.marker, markersize=7, capsize=3, linestyle="none",
+                markerfacecolor=drawn.colour if split == "validation" else "white",
+            )  # fmt: skip
+    if not joined:
+        panel.margins(x=0.15)
+        panel.tick_params(axis="x", labelsize=8.5)
+
+
+def _text(data: pd.DataFrame, one: Comparison, label: str) -> str:
+    """Say which choice does best on validation data and which is quickest."""
+    own = data[data.experiment.isin(one.experiments) & (data.family == one.family)]
+    score, metric = own[own.split == "validation"], SCORE[one.family]
+    score = score[score.metric == metric].dropna(subset="value")
+    if score.empty:
+        return f"{FAMILIES[one.family]}: no run finished."
+    best = score.loc[score.value.idxmin() if metric == "perplexity" else score.value.idxmax()]
+    quick = own[own.metric == SECONDS]
+    quick = quick.loc[quick.value.idxmin()]
+    return (
+        f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
+        f"{written(best.value, metric)} ({label}: {best.choice}); shortest epochs "
+        f"{quick.value:.3g} s ({label}: {quick.choice})."
+    )

@@ -1,0 +1,107 @@
+"""Accuracy against what it costs, and memory by depth."""
+
+import pandas as pd
+from matplotlib.ticker import PercentFormatter
+
+from trainstudy import comparisons, style
+from trainstudy.figures.drawing import FAMILIES, Drawing, empty, panels, plain_numbers, written
+from trainstudy.results import Results
+
+COSTS = {"parameters_trained": "trained parameters", "seconds_total": "training seconds, whole run"}
+PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
+    "constants": ("data and frozen tables", "#DDDDDD", ""),
+    "parameters": ("parameters", "#56B4E9", "//"),
+    "gradients": ("gradients", "#F0E442", "\\\\"),
+    "optimizer": ("optimizer state", "#E69F00", ".."),
+    "activations": ("activations", "#777777", "xx"),
+}
+
+
+def accuracy(results: Results, column: str) -> Drawing:
+    """Draw validation accuracy of the best epoch against parameters or seconds of a run."""
+    runs = results.runs[results.runs.family.isin(["vit", "cnn"])]
+    columns = [column, "validation_accuracy_best", "test_accuracy_best"]
+    data = runs.groupby(["family", "experiment"], sort=True)[columns].mean().reset_index()
+    data = data.dropna(subset="validation_accuracy_best")
+    if data.empty:
+        return empty("No image model finished an epoch.")
+    styles = style.of(runs)
+    figure, axes = panels(1, 1, 5)
+    panel = axes[0, 0]
+    for row in data.itertuples():
+        drawn = styles[row.experiment]
+        face = drawn.colour if row.family == "vit" else "white"
+        cost = getattr(row, column)
+        panel.plot(
+            [cost], [row.validation_accuracy_best], marker=drawn.marker, markersize=8,
+            color=drawn.colour, markerfacecolor=face, linestyle="none", label=row.experiment,
+        )  # fmt: skip
+    panel.set(xscale="log", xlabel=COSTS[column], ylabel="validation accuracy, best epoch (%)")
+    plain_numbers(panel.xaxis)
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    title = "filled: vision transformer, hollow: CNN"
+    panel.legend(title=title, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
+    return Drawing(figure, _accuracy_text(data, column), data)
+
+
+def memory_by_depth(results: Results) -> Drawing:
+    """Draw the predicted peak of a training step by depth in parts, and the measured one."""
+    found = comparisons.find(results.runs, "depth")
+    if not found or results.predicted.empty:
+        return empty("No two runs of this study differ in their depth alone.")
+    known = results.predicted.set_index("experiment")
+    layers = comparisons.settings(results.runs).layers
+    measured = results.runs.groupby("experiment").memory_allocated.mean()
+    rows = [
+        {"experiment": name, "family": one.family, "layers": int(layers[name])}
+        | {part: known.loc[name, part] / 2**20 for part in [*PARTS, "total"]}
+        | {"measured": measured[name] / 2**20}
+        for one in found
+        for name in one.experiments
+    ]
+    data = pd.DataFrame(rows)
+    figure, axes = panels(1, len(found), 3.6)
+    for one, panel in zip(found, axes[0], strict=True):
+        _stack(panel, data[data.experiment.isin(one.experiments)])
+        panel.set(xlabel="layers", ylabel="GPU memory (MiB)")
+        panel.set_title(f"{FAMILIES[one.family]}: {one.title}")
+    handles, labels = axes[0, -1].get_legend_handles_labels()
+    axes[0, -1].legend(
+        handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0
+    )
+    text = " ".join(
+        f"{FAMILIES[one.family]}: predicted peak "
+        + ", ".join(
+            f"{row.total:,.0f} MiB with {row.layers} layer{'s' * (row.layers > 1)}"
+            for row in data[data.experiment.isin(one.experiments)].itertuples()
+        )
+        + "."
+        for one in found
+    )
+    return Drawing(figure, text, data)
+
+
+def _stack(panel, rows: pd.DataFrame) -> None:
+    labels, bottom = rows.layers.astype(str), 0
+    for part, (name, colour, hatch) in PARTS.items():
+        panel.bar(
+            labels, rows[part], bottom=bottom, color=colour, hatch=hatch, label=name,
+            edgecolor="white", linewidth=0.5, width=0.6,
+        )  # fmt: skip
+        bottom = bottom + rows[part]
+    if rows.measured.notna().any():
+        panel.plot(labels, rows.measured, "kD", label="measured: allocated, peak")
+    panel.grid(axis="x", visible=False)
+
+
+def _accuracy_text(data: pd.DataFrame, column: str) -> str:
+    """Say which model of either family does best, and at what cost."""
+    parts = []
+    for family, rows in data.groupby("family"):
+        best = rows.loc[rows.validation_accuracy_best.idxmax()]
+        parts.append(
+            f"{FAMILIES[family]}: best validation accuracy "
+            f"{written(best.validation_accuracy_best, 'accuracy')} by {best.experiment}, "
+            f"{best[column]:,.0f} {COSTS[column]}."
+        )
+    return " ".join(parts)

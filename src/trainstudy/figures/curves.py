@@ -1,0 +1,120 @@
+"""Learning curves: all of a family, pre- against post-norm, and where over-fitting begins."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from trainstudy import comparisons, style
+from trainstudy.comparisons import Comparison
+from trainstudy.figures.drawing import (
+    FAMILIES,
+    SCORE,
+    Drawing,
+    dress,
+    empty,
+    legend,
+    line,
+    panels,
+    written,
+)  # fmt: skip
+from trainstudy.results import Results
+
+AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
+COLUMNS = 4  # of the small curves of over-fitting
+
+
+def learning(results: Results, family: str, axis: str) -> Drawing:
+    """Draw loss and score of a family: a row of panels for each comparison."""
+    found = comparisons.panels(results.runs, family)
+    return _compare(results, found, axis, f"Loss and {SCORE[family]} over {axis}")
+
+
+def norm(results: Results) -> Drawing:
+    """Draw loss and accuracy of runs that differ only in where they normalise."""
+    found = comparisons.find(results.runs, "norm")
+    if not found:
+        return empty("No two runs of this study differ in pre- and post-norm alone.")
+    return _compare(results, found, "epochs", "Loss and accuracy with pre- and with post-norm")
+
+
+def over_fitting(results: Results) -> Drawing:
+    """Draw the losses of every run by itself, with the epoch of the best validation loss marked."""
+    data = averaged(results.metrics, ["loss"])
+    styles = style.of(results.runs)
+    families = results.runs.groupby("experiment").family.first()
+    order = list(FAMILIES)
+    names = sorted(data.experiment.unique(), key=lambda name: (order.index(families[name]), name))
+    if not names:
+        return empty("No run completed an epoch.")
+    figure, axes = panels(-(-len(names) // COLUMNS), COLUMNS, 1.9)
+    for name, panel in zip(names, axes.flat, strict=False):
+        own = data[data.experiment == name]
+        for split, curve in own.groupby("split"):
+            line(panel, curve.epoch, curve.value, str(split), styles[name])
+        dress(panel, "loss", "epoch")
+        panel.set_title(name, fontsize=8, fontweight="normal")
+        panel.set_ylabel("loss (nat)" if panel in axes[:, 0] else "")
+        validation = own[own.split == "validation"].dropna(subset="value")
+        if len(validation):
+            best = validation.loc[validation.value.idxmin()]
+            panel.axvline(best.epoch, color="#444444", linewidth=0.8, linestyle=":")
+            panel.annotate(
+                f"best {best.epoch:.0f}", (best.epoch, 1), xycoords=("data", "axes fraction"),
+                xytext=(-3, -3), textcoords="offset points", ha="right", va="top", fontsize=8,
+            )  # fmt: skip
+    for panel in axes.flat[len(names) :]:
+        panel.axis("off")
+    verdicts = results.over_fitting
+    over = sorted(verdicts[verdicts.verdict == "over-fitted"].experiment.unique())
+    said = f"Over-fitted by the rule of the table: {', '.join(over) or 'none'}."
+    text = f"Training and validation loss of {len(names)} runs, the best epoch marked. {said}"
+    return Drawing(figure, text, data)
+
+
+def averaged(metrics: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
+    """Return means over the seeds with the lowest and highest; infinite values as NaN."""
+    rows = metrics[metrics.metric.isin(shown) & metrics.split.isin(["train", "validation"])]
+    rows = rows.assign(value=rows.value.replace([np.inf, -np.inf], np.nan))
+    keys = ["experiment", "split", "metric", "epoch"]
+    return rows.groupby(keys, as_index=False).agg(
+        seconds=("seconds", "mean"), value=("value", "mean"),
+        lowest=("value", "min"), highest=("value", "max"), seeds=("seed", "nunique"),
+    )  # fmt: skip
+
+
+def _compare(results: Results, found: list[Comparison], axis: str, what: str) -> Drawing:
+    if not found:
+        return empty("No run of this family is part of the study.")
+    shown = ["loss", SCORE[found[0].family]]
+    styles = style.of(results.runs)
+    data = averaged(results.metrics, shown)
+    data = data[data.experiment.isin({name for one in found for name in one.experiments})]
+    figure, axes = panels(len(found), 2, 2.9)
+    for one, pair in zip(found, axes, strict=True):
+        rows = data[data.experiment.isin(one.experiments)]
+        for panel, metric in zip(pair, shown, strict=True):
+            _panel(panel, rows[rows.metric == metric], one, styles, axis)
+            dress(panel, metric, AXES[axis][1], one.title if panel is pair[0] else "")
+        legend(pair[1], styles, one.experiments)
+    return Drawing(figure, f"{what}. {_ends(data, shown[1])}", data)
+
+
+def _panel(panel: Axes, rows: pd.DataFrame, one: Comparison, styles: dict, axis: str) -> None:
+    for place, name in enumerate(one.experiments):
+        for split, curve in rows[rows.experiment == name].groupby("split"):
+            x = curve[AXES[axis][0]]
+            line(panel, x, curve.value, str(split), styles[name], place)
+            if curve.seeds.max() > 1:
+                shade = {"color": styles[name].colour, "alpha": 0.15, "linewidth": 0}
+                panel.fill_between(x, curve.lowest, curve.highest, **shade)
+
+
+def _ends(data: pd.DataFrame, metric: str) -> str:
+    """Say where the validation scores end."""
+    rows = data[(data.metric == metric) & (data.split == "validation")].dropna(subset="value")
+    if rows.empty:
+        return "No run completed an epoch."
+    last = rows.sort_values("epoch").groupby("experiment").value.last().sort_values()
+    said = [f"{name} ({written(value, metric)})" for name, value in last.items()]
+    worst, best = (said[-1], said[0]) if metric == "perplexity" else (said[0], said[-1])
+    return f"Of {len(last)} runs {best} ends with the best validation {metric}, {worst} the worst."

@@ -1,0 +1,126 @@
+"""What was measured beside what the reports published."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from trainstudy import estimates
+from trainstudy.figures.drawing import (
+    FAMILIES,
+    SCORE,
+    Drawing,
+    empty,
+    panels,
+    plain_numbers,
+    written,
+)
+from trainstudy.results import REPORTS, Results
+
+SECONDS = "seconds_per_epoch"
+MARKS = {"A": "^", "B": "s"}  # in grey: colours are for optimizers
+SHIFT = {"A": 0.18, "B": -0.18}  # of a row, so that equal figures do not hide each other
+
+
+def dots(results: Results) -> Drawing:
+    """Draw validation score and seconds per epoch of every run beside both reports.
+
+    Measured figures of a data set that no report used are left out.
+    """
+    data = pd.concat(_numbers(results), ignore_index=True)
+    data = data.dropna(subset=["measured", *REPORTS], how="all")
+    data = data[data[list(REPORTS)].notna().any(axis=1)]
+    if data.empty:
+        return empty("No report published a figure of these runs.")
+    families = [family for family in FAMILIES if (data.family == family).any()]
+    sizes = [data[data.family == family].experiment.nunique() for family in families]
+    figure, axes = panels(len(families), 2, 1)
+    figure.set_size_inches(figure.get_figwidth(), 0.32 * sum(sizes) + 1.0 * len(sizes))
+    axes[0, 0].get_gridspec().set_height_ratios(sizes)
+    for family, row in zip(families, axes, strict=True):
+        own = data[data.family == family]
+        names = sorted(own.experiment.unique(), reverse=True)
+        for panel, metric in zip(row, (SCORE[family], SECONDS), strict=True):
+            _panel(panel, own[own.metric == metric], names)
+            _dress(panel, metric, FAMILIES[family])
+        row[1].tick_params(labelleft=False)
+    axes[0, 1].legend(*_once(axes), loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+    return Drawing(figure, _text(data), data)
+
+
+def _numbers(results: Results) -> list[pd.DataFrame]:
+    """Return measured and published figures by experiment, by family and metric."""
+    tables = []
+    for family, runs in results.runs.groupby("family", sort=False):
+        same = runs[runs.experiment.isin(results.comparable)]
+        score = SCORE[str(family)]
+        own = results.scores("validation", f"{score}_published").droplevel("seed")
+        if family == "cnn":  # published is their best epoch, by the textbook estimator
+            own = same.set_index("experiment")[f"validation_{score}_best"]
+        own = own[own.index.isin(same.experiment)]
+        seconds = same.set_index("experiment").seconds_training
+        for metric, split, values in ((score, "validation", own), (SECONDS, "train", seconds)):
+            published = results.published
+            rows = published[(published.metric == metric) & (published.split == split)]
+            table = rows.pivot_table(index="experiment", columns="report", values="value")
+            table = table.reindex(index=sorted(runs.experiment.unique()), columns=list(REPORTS))
+            found = {
+                name: estimates.interval(list(of_one.dropna()))
+                for name, of_one in values.groupby(level=0)
+            }
+            table["measured"] = pd.Series({n: mean for n, (mean, _) in found.items()}, dtype=float)
+            table["half"] = pd.Series({n: half for n, (_, half) in found.items()}, dtype=float)
+            tables.append(table.assign(family=family, metric=metric).reset_index())
+    return tables
+
+
+def _panel(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
+    places = {name: float(place) for place, name in enumerate(names)}
+    height = rows.experiment.map(places).astype(float)
+    for report, marker in MARKS.items():
+        panel.plot(
+            rows[report], height + SHIFT[report], marker, color="#555555", markerfacecolor="white",
+            markersize=6, label=f"report {report}",
+        )  # fmt: skip
+    panel.errorbar(
+        rows.measured, height, xerr=rows.half, fmt="o", color="black", markersize=5, capsize=3,
+        label="measured",
+    )  # fmt: skip
+    panel.set_yticks(range(len(names)), names)
+    panel.set_ylim(-0.6, len(names) - 0.4)
+
+
+def _dress(panel: Axes, metric: str, title: str) -> None:
+    labels = {"perplexity": "validation perplexity", "accuracy": "validation accuracy (%)"}
+    if not any(np.isfinite(drawn.get_xydata()).any() for drawn in panel.lines):
+        panel.axis("off")
+        panel.text(0, 0.5, "not published", transform=panel.transAxes, color="#666666")
+        return
+    panel.set(xlabel=labels.get(metric, "training seconds per epoch (s)"), title=title)
+    if metric == "accuracy":
+        panel.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    else:
+        panel.set_xscale("log")
+        plain_numbers(panel.xaxis)
+
+
+def _once(axes) -> tuple[list, list]:
+    handles: dict = {}
+    for panel in axes.flat:
+        handles |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    return list(handles.values()), list(handles)
+
+
+def _text(data: pd.DataFrame) -> str:
+    """Say of how many runs both are known, and where they part most."""
+    scores = data[(data.metric != SECONDS) & data.measured.notna()]
+    if scores.empty:
+        return "Published figures alone: no run of this study used the data of the reports."
+    away = scores[list(REPORTS)].sub(scores.measured, axis=0).abs().min(axis=1)
+    row = scores.loc[(away / scores.measured).idxmax()]
+    known = [name for name in REPORTS if pd.notna(row[name])]
+    reports = ", ".join(f"{name} {written(row[name], row.metric)}" for name in known)
+    return (
+        f"Measured and published scores of {len(scores)} runs. They part most for "
+        f"{row.experiment}: {row.metric} {written(row.measured, row.metric)} measured, {reports}."
+    )

@@ -1,0 +1,44 @@
+"""Which experiments of the configuration a result set does not hold, and how to add them."""
+
+import shlex
+from collections.abc import Collection, Sequence
+
+from trainstudy import config as settings_of
+
+
+def of(
+    config: dict, runs: Collection[str], files: Sequence[str] = (), typed: Sequence[str] = ()
+) -> list[dict]:
+    """Return what is missing, family by family, and last all of it where that is more.
+
+    `config` as Snakemake merged it and resolve accepted it, `runs` the experiments that are run,
+    `files` and `typed` what --configfile and --config were given. Each part names its "family"
+    (None for all), its "experiments", and the "command" that adds them to those that are there.
+    """
+    families: dict[str, list[str]] = {}
+    for name in sorted({*config["experiments"]} - {*runs}):
+        families.setdefault(str(settings_of.setting(config, name, "family")), []).append(name)
+    parts: list[tuple[str | None, list[str]]] = [*families.items()]
+    if len(parts) > 1:
+        parts.append((None, sorted(name for names in families.values() for name in names)))
+    return [
+        {"family": family, "experiments": names, "command": _command(select, files, typed)}
+        for family, names in parts
+        for select in [_selection(config, runs, names)]
+    ]
+
+
+def _selection(config: dict, runs: Collection[str], added: Collection[str]) -> list[str]:
+    """Return what selects `runs` and `added`: whole groups where possible, else single names."""
+    wanted = {*runs, *added}
+    group_of = {n: str(settings_of.setting(config, n, "group")) for n in config["experiments"]}
+    parted = {group for name, group in group_of.items() if name not in wanted}
+    chosen = [n if group_of[n] in parted else group_of[n] for n in group_of if n in wanted]
+    return list(dict.fromkeys(chosen))
+
+
+def _command(select: Sequence[str], files: Sequence[str], typed: Sequence[str]) -> str:
+    words = ["snakemake", "--cores", "4"]
+    words += ["--configfile", *files] if files else []
+    kept = [word for word in typed if not word.startswith("select=")]
+    return shlex.join([*words, "--config", *kept, f"select=[{','.join(select)}]"])

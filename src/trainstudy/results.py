@@ -1,0 +1,75 @@
+"""What the study found: the input of every table, figure and claim."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from trainstudy import estimates
+
+PUBLISHED_DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
+REPORTS = ("A", "B")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that tables, figures and claims are made from.
+
+    `runs` and `metrics` as in the Parquet files, `published` the figures of the reports,
+    `predicted` memory and `attention` parameters (see sizes.py), `groups` {experiment: group},
+    `claims` the statements of the reports (see claims.py).
+    """
+
+    runs: pd.DataFrame
+    metrics: pd.DataFrame
+    published: pd.DataFrame
+    predicted: pd.DataFrame = field(default_factory=pd.DataFrame)
+    attention: pd.DataFrame = field(default_factory=pd.DataFrame)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, dict] = field(default_factory=dict)
+
+    @cached_property
+    def over_fitting(self) -> pd.DataFrame:
+        """How the losses of every run parted; see estimates.over_fitting."""
+        return estimates.over_fitting(self.metrics)
+
+    @cached_property
+    def facts(self) -> pd.DataFrame:
+        """The runs, with what over-fitting and prediction add: rise, gap_last, memory_predicted."""
+        added = self.over_fitting.drop(columns="verdict")
+        facts = self.runs.merge(added, on=["experiment", "seed"], how="left")
+        predicted = self.predicted.set_index("experiment").total if len(self.predicted) else {}
+        return facts.assign(memory_predicted=facts.experiment.map(predicted))
+
+    @cached_property
+    def comparable(self) -> set[str]:
+        """The experiments that were run on the data set of the reports."""
+        same = self.runs.dataset == self.runs.family.map(PUBLISHED_DATASET)
+        return set(self.runs.experiment[same])
+
+    def published_values(self, report: str, metric: str, split: str) -> pd.Series:
+        """Return what a report says of the comparable experiments, by experiment."""
+        rows = self.published.query("report == @report and metric == @metric and split == @split")
+        rows = rows[rows.experiment.isin(self.comparable)]
+        return rows.groupby("experiment").value.first()
+
+    def scores(self, split: str, metric: str, epoch: str = "last") -> pd.Series:
+        """Return a score by experiment and seed, of the last epoch or of the best ("best")."""
+        rows = self.metrics[(self.metrics.split == split) & (self.metrics.metric == metric)]
+        keys = ["experiment", "seed"]
+        if epoch == "best":
+            chosen = self.runs[[*keys, "best_epoch"]].rename(columns={"best_epoch": "epoch"})
+            return rows.merge(chosen, on=[*keys, "epoch"]).set_index(keys).value
+        return rows.sort_values("epoch").groupby(keys).value.last()
+
+
+def read(
+    files: Mapping[str, str], groups: Mapping[str, str], claims: Mapping[str, dict]
+) -> Results:
+    """Read the results from their files: runs, metrics, predicted, attention, published."""
+    parquet = ("runs", "metrics", "predicted", "attention")
+    frames = {name: pd.read_parquet(Path(files[name])) for name in parquet}
+    published = pd.read_csv(Path(files["published"]))
+    return Results(**frames, published=published, groups=groups, claims=claims)

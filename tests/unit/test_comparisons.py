@@ -1,0 +1,123 @@
+"""Which runs are compared: those that differ in one thing alone."""
+
+from results import a_run, frames
+from trainstudy import comparisons, style
+
+
+def runs_of(tmp_path, *runs: dict):
+    return frames(tmp_path, list(runs)).runs
+
+
+def vit(name: str, depth: int = 2, optimizer: str = "adamw", norm: str = "pre", epochs: int = 10):
+    settings = {"model.depth": depth, "optimizer.name": optimizer, "model.norm": norm}
+    decay = {"optimizer.weight_decay": 0.0 if optimizer == "adam" else 5e-4}
+    return a_run(f"vit-{name}", epochs=epochs, **settings, **decay)
+
+
+STUDY = (
+    vit("2-adam", optimizer="adam"), vit("2-adamw"), vit("2-sgd", optimizer="sgd"),
+    vit("4-adamw", 4), vit("6-adamw", 6), vit("6-post", 6, norm="post"),
+    vit("6-long", 6, epochs=25), vit("6-post-long", 6, norm="post", epochs=25),
+    vit("6-longest", 6, epochs=50),
+)  # fmt: skip
+
+
+def test_optimizers_are_compared_where_nothing_else_differs(tmp_path):
+    (one,) = comparisons.find(runs_of(tmp_path, *STUDY), "optimizers")
+    assert one.experiments == ("vit-2-adam", "vit-2-adamw", "vit-2-sgd")
+    assert one.family == "vit"
+    assert one.title == "optimizers (2 layers, 10 epochs)"
+
+
+def test_depths_are_in_order(tmp_path):
+    (one,) = comparisons.find(runs_of(tmp_path, *STUDY), "depth")
+    assert one.experiments == ("vit-2-adamw", "vit-4-adamw", "vit-6-adamw")
+    assert one.title == "depth (adamw, 10 epochs)"
+
+
+def test_norms_are_compared_at_each_budget(tmp_path):
+    found = comparisons.find(runs_of(tmp_path, *STUDY), "norm")
+    assert [{*one.experiments} for one in found] == [
+        {"vit-6-adamw", "vit-6-post"},
+        {"vit-6-long", "vit-6-post-long"},
+    ]
+
+
+def test_networks_may_differ_in_optimizer_and_schedule(tmp_path):
+    runs = runs_of(
+        tmp_path,
+        a_run("cnn-a", **{"model.name": "resnet", "optimizer.name": "momentum"}),
+        a_run("cnn-b", **{"model.name": "densenet"}),
+        a_run("cnn-c", epochs=9, **{"model.name": "densenet"}),
+    )
+    (one,) = comparisons.find(runs, "networks")
+    assert {*one.experiments} == {"cnn-a", "cnn-b"}
+
+
+def test_families_and_data_sets_are_never_mixed(tmp_path):
+    runs = runs_of(
+        tmp_path, a_run("lstm-a"), a_run("lstm-b", dataset="pydocs", **{"optimizer.name": "sgd"})
+    )
+    assert comparisons.find(runs, "optimizers") == []
+    assert comparisons.find(runs, "depth") == []
+
+
+def test_seeds_are_one_experiment(tmp_path):
+    runs = runs_of(tmp_path, a_run("vit-a", 1), a_run("vit-a", 2))
+    assert comparisons.find(runs, "optimizers") == []
+
+
+def test_the_panels_of_a_family_show_every_run(tmp_path):
+    runs = runs_of(tmp_path, *STUDY, a_run("lstm-a"))
+    panels = comparisons.panels(runs, "vit")
+    assert [one.question for one in panels] == ["optimizers", "depth", "norm", "norm", "others"]
+    assert {name for one in panels for name in one.experiments} == {r["experiment"] for r in STUDY}
+    assert panels[-1].experiments == ("vit-6-longest",)
+    (alone,) = comparisons.panels(runs, "lstm")
+    assert (alone.title, alone.experiments) == ("all runs", ("lstm-a",))
+    assert comparisons.panels(runs, "cnn") == []
+
+
+# Style
+
+
+def contrast_with_white(colour: str) -> float:
+    """Return the contrast of WCAG 2.2, from 1 to 21."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+
+
+def test_every_run_of_a_family_has_a_marker_of_its_own(tmp_path):
+    styles = style.of(runs_of(tmp_path, *STUDY))
+    assert len({one.marker for one in styles.values()}) == len(STUDY)
+
+
+def test_the_colour_tells_the_optimizer_and_its_shade_the_model(tmp_path):
+    styles = style.of(runs_of(tmp_path, *STUDY))
+    assert styles["vit-2-adam"].colour == style.COLOURS["adam"]
+    assert styles["vit-2-sgd"].colour == style.COLOURS["sgd"]
+    depths = [styles[f"vit-{name}"].colour for name in ("2-adamw", "4-adamw", "6-adamw", "6-post")]
+    light = [contrast_with_white(colour) for colour in depths]
+    assert light == sorted(light)
+    assert len({*depths}) == 4
+    assert styles["vit-6-adamw"].colour == styles["vit-6-long"].colour
+
+
+def test_networks_with_one_optimizer_differ_in_shade_and_their_budgets_in_marker(tmp_path):
+    styles = style.of(
+        runs_of(
+            tmp_path,
+            a_run("cnn-a", **{"model.name": "googlenet"}),
+            a_run("cnn-b", **{"model.name": "densenet"}),
+            a_run("cnn-b-long", epochs=9, **{"model.name": "densenet"}),
+        )
+    )
+    assert styles["cnn-a"].colour != styles["cnn-b"].colour
+    assert styles["cnn-b"].colour == styles["cnn-b-long"].colour
+    assert styles["cnn-b"].marker != styles["cnn-b-long"].marker
+
+
+def test_colours_can_be_seen_on_white(tmp_path):
+    for one in style.of(runs_of(tmp_path, *STUDY)).values():
+        assert contrast_with_white(one.colour) > 2.7

@@ -1,0 +1,96 @@
+"""The numbers behind the curves that the page draws."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from results import a_run, curve, frames
+from trainstudy import curves, style
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Return the curves of a family, after a trip through JSON as strict as a browser's."""
+
+    def build(family: str, *rows: list[dict]) -> dict:
+        metrics = [row for part in rows for row in part]
+        names = {row["experiment"] for row in metrics} | {f"{family}-a"}
+        results = frames(tmp_path, [a_run(name) for name in sorted(names)], metrics)
+        return json.loads(json.dumps(curves.of_family(results, family), allow_nan=False))
+
+    return build
+
+
+def test_a_run_has_its_epochs_seconds_and_scores_by_split(data):
+    run = a_run("vit-a")
+    found = data(
+        "vit",
+        curve(run, "train", "accuracy", 0.25, 0.5),
+        curve(run, "validation", "accuracy", 0.3, 0.4),
+        curve(run, "validation", "loss", 2.0, 1.5),
+        curve(run, "validation", "accuracy_published", 0.9, 0.9),
+        curve(run, "test", "accuracy", 0.7),
+    )
+    assert [metric["name"] for metric in found["metrics"]] == ["accuracy", "loss"]
+    (own,) = found["runs"]
+    assert (own["name"], own["seeds"]) == ("vit-a", 1)
+    assert found["sets"] == [{"title": "all runs", "runs": ["vit-a"]}]
+    assert own["splits"] == {
+        "train": {"epochs": [1, 2], "seconds": [10, 20], "accuracy": [0.25, 0.5]},
+        "validation": {
+            "epochs": [1, 2], "seconds": [10, 20], "accuracy": [0.3, 0.4], "loss": [2.0, 1.5]
+        },
+    }  # fmt: skip
+
+
+def test_seeds_are_one_curve_with_mean_and_range(data):
+    rows = [
+        curve(a_run("vit-a", seed), "validation", "accuracy", value, value + 0.2)
+        for seed, value in ((1, 0.1), (2, 0.3), (3, 0.2))
+    ]
+    (own,) = data("vit", *rows)["runs"]
+    assert own["seeds"] == 3
+    assert own["splits"]["validation"]["accuracy"] == [0.2, 0.4]
+    assert own["splits"]["validation"]["accuracy range"] == [[0.1, 0.3], [0.3, 0.5]]
+
+
+def test_seeds_end_an_epoch_at_their_mean_time(data):
+    slow = [row | {"seconds": 30} for row in curve(a_run("cnn-a", 2), "train", "loss", 1.0)]
+    (own,) = data("cnn", curve(a_run("cnn-a", 1), "train", "loss", 3.0), slow)["runs"]
+    assert own["splits"]["train"]["seconds"] == [20]
+    assert own["splits"]["train"]["loss"] == [2.0]
+
+
+def test_what_is_no_number_is_null(data):
+    run = a_run("lstm-a")
+    rows = curve(run, "validation", "perplexity", 12.0, math.inf, math.nan)
+    (own,) = data("lstm", rows)["runs"]
+    assert own["splits"]["validation"]["perplexity"] == [12.0, None, None]
+
+
+def test_only_the_family_is_there_and_an_empty_one_is_empty(data):
+    other = curve(a_run("cnn-a"), "train", "loss", 1.0)
+    assert data("vit", other)["runs"] == []
+
+
+def test_a_run_looks_as_it_does_in_the_drawn_figures(tmp_path):
+    runs = [a_run("vit-a"), a_run("vit-b", **{"optimizer.name": "sgd"})]
+    metrics = [row for run in runs for row in curve(run, "train", "loss", 1.0)]
+    found = curves.of_family(frames(tmp_path, runs, metrics), "vit")
+    styles = style.of(frames(tmp_path, runs).runs)
+    assert [(run["colour"], run["marker"]) for run in found["runs"]] == [
+        (styles[name].colour, styles[name].marker) for name in ("vit-a", "vit-b")
+    ]
+    assert [one["runs"] for one in found["sets"]] == [["vit-a", "vit-b"]]
+
+
+def test_the_page_knows_every_marker():
+    script = (Path(__file__).parents[2] / "report/page/chart.js").read_text()
+    block = script[
+        script.index("const MARKERS") : script.index("};", script.index("const MARKERS"))
+    ]
+    known = set(re.findall(r'"?(\S)"?: "M', block))
+    assert known == {*style.MARKERS}

@@ -1,0 +1,133 @@
+"""Means, intervals, over-fitting and reading off a curve: against scipy and by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from results import a_run, curve
+from trainstudy import estimates
+
+SEEDS = st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=12)
+
+
+@given(SEEDS)
+def test_an_interval_is_the_t_interval_of_scipy(values):
+    mean, half = estimates.interval(values)
+    spread = stats.sem(values)
+    assert mean == pytest.approx(sum(values) / len(values), abs=1e-9)
+    if spread == 0:
+        assert half == 0
+        return
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=spread)
+    assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-6, abs=1e-9)
+
+
+def test_an_interval_by_hand():
+    # Three seeds 1, 2, 3: deviation 1, error 1/√3, t(0.975; 2) = 4.30265.
+    mean, half = estimates.interval([1.0, 2.0, 3.0])
+    assert mean == 2
+    assert half == pytest.approx(4.302652729911275 / math.sqrt(3))
+
+
+def test_one_seed_has_no_interval_and_none_no_mean():
+    assert estimates.interval([4.0]) == (4.0, None)
+    mean, half = estimates.interval([])
+    assert math.isnan(mean)
+    assert half is None
+
+
+@given(SEEDS, SEEDS)
+def test_a_difference_has_the_interval_of_welch(one, other):
+    distance, half = estimates.difference(one, other)
+    if stats.tvar(one) + stats.tvar(other) < 1e-6:
+        return  # scipy warns of catastrophic cancellation
+    found = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    assert (distance - half, distance + half) == pytest.approx(tuple(found), rel=1e-6, abs=1e-6)
+
+
+def test_a_difference_of_single_seeds_has_no_interval():
+    assert estimates.difference([3.0], [1.0, 2.0]) == (1.5, None)
+    assert estimates.difference([3.0, 3.0], [1.0]) == (2.0, None)
+
+
+def test_what_is_beyond_numbers_has_no_interval():
+    assert estimates.interval([math.inf, 1.0]) == (math.inf, None)
+    assert estimates.difference([math.inf, 1.0], [1.0, 2.0]) == (math.inf, None)
+
+
+def test_seeds_that_agree_exactly_leave_no_doubt():
+    assert estimates.difference([3.0, 3.0], [1.0, 1.0]) == (2.0, 0.0)
+
+
+# Over-fitting
+
+
+def parted(train: list[float], validation: list[float]) -> pd.Series:
+    run = a_run("vit-a")
+    rows = curve(run, "train", "loss", *train) + curve(run, "validation", "loss", *validation)
+    rows += curve(run, "validation", "accuracy", *range(len(train)))  # not of this
+    found = estimates.over_fitting(pd.DataFrame(rows))
+    assert list(found.columns) == estimates.OVER_FITTING
+    return found.iloc[0]
+
+
+def test_over_fitting_by_hand():
+    row = parted([2.0, 1.5, 1.0, 0.5], [2.5, 2.0, 2.1, 2.2])
+    assert row.best_loss_epoch == 2
+    assert row.last_epoch == 4
+    assert row.loss_lowest == 2.0
+    assert row.loss_last == 2.2
+    assert row.gap_best == pytest.approx(0.5)
+    assert row.gap_last == pytest.approx(1.7)
+    assert row.gap_growth == pytest.approx(1.2)
+    assert row.rise == pytest.approx(0.1)
+    assert row.verdict == "over-fitted"
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "verdict"),
+    [
+        ([2.0, 1.5], [2.5, 2.0], "not over-fitted"),  # the best epoch is the last
+        ([2.0, 1.5, 1.0], [2.5, 2.0, 2.039], "not over-fitted"),  # within 2 %
+        ([2.0, 1.5, 1.0], [2.5, 2.0, 2.041], "over-fitted"),
+        ([2.0, 1.5, 1.8], [2.5, 2.0, 2.5], "not over-fitted"),  # training went wrong as well
+        ([2.0], [2.5], "too short"),
+    ],
+)
+def test_the_verdict_follows_its_rule(train, validation, verdict):
+    assert parted(train, validation).verdict == verdict
+
+
+def test_every_run_is_judged_by_itself():
+    runs = [a_run("vit-b", 2), a_run("vit-b", 1), a_run("lstm-a", 1)]
+    rows = [
+        row
+        for run in runs
+        for split in ("train", "validation")
+        for row in curve(run, split, "loss", 3.0, 2.0, 1.0)
+    ]
+    found = estimates.over_fitting(pd.DataFrame(rows))
+    assert list(zip(found.experiment, found.seed, strict=True)) == [
+        ("lstm-a", 1), ("vit-b", 1), ("vit-b", 2)
+    ]  # fmt: skip
+
+
+def test_a_run_without_an_epoch_is_not_judged():
+    rows = curve(a_run("vit-a"), "train", "loss", 2.0)
+    assert estimates.over_fitting(pd.DataFrame(rows)).empty
+
+
+# Reading off a curve
+
+
+@pytest.mark.parametrize(
+    ("seconds", "value"),
+    [(10, 0.2), (15, 0.3), (30, 0.5), (12.5, 0.25), (9.9, math.nan), (30.1, math.nan)],
+)
+def test_a_curve_is_read_between_its_epochs_and_not_beyond(seconds, value):
+    points = pd.DataFrame({"seconds": [10.0, 20.0, 30.0], "value": [0.2, 0.4, 0.5]})
+    assert estimates.at_seconds(points, seconds) == pytest.approx(value, nan_ok=True)

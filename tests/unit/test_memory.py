@@ -1,0 +1,93 @@
+"""Measures of memory. There is no GPU here: CUDA and its driver are stood in for."""
+
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from trainstudy import memory, records
+
+GPU = torch.device("cuda", 0)
+
+
+class NVMLError(Exception):
+    pass
+
+
+def driver(*processes: tuple[int, int | None], broken: bool = False) -> SimpleNamespace:
+    """Return a stand-in for pynvml with processes (pid, bytes) on the GPU abcd."""
+
+    def running(handle: str) -> list[SimpleNamespace]:
+        assert handle == "handle of GPU-abcd"
+        if broken:
+            raise NVMLError
+        return [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in processes]
+
+    return SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda name: f"handle of {name}",
+        nvmlDeviceGetComputeRunningProcesses=running,
+    )
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """Let torch.cuda answer as a GPU with 8 GB would, 3 GB of them taken."""
+    answers = {
+        "max_memory_allocated": 100, "max_memory_reserved": 200,
+        "mem_get_info": (5 * 10**9, 8 * 10**9),
+        "get_device_properties": SimpleNamespace(uuid="abcd"),
+    }  # fmt: skip
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, answer=answer: answer)
+
+
+def test_without_a_gpu_only_main_memory_is_measured():
+    cpu = torch.device("cpu")
+    memory.forget_peaks(cpu)
+    assert set(memory.peaks(cpu).values()) == {None}
+    found = memory.standing(cpu)
+    assert found.pop("memory_resident") > 10 * 2**20
+    assert set(found.values()) == {None}
+
+
+def test_every_measure_has_its_column():
+    cpu = torch.device("cpu")
+    assert {*memory.peaks(cpu), *memory.standing(cpu)} <= {*records.RUNS.names}
+
+
+def test_peaks_are_those_of_the_allocator(cuda):
+    assert memory.peaks(GPU) == {"memory_allocated": 100, "memory_reserved": 200}
+
+
+def test_peaks_begin_anew_on_the_gpu(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", asked.append)
+    memory.forget_peaks(GPU)
+    assert asked == [GPU]
+
+
+def test_the_driver_is_asked_for_this_process(cuda, monkeypatch):
+    others = driver((1, 10**9), (os.getpid(), 2 * 10**9), (3, 5))
+    monkeypatch.setitem(sys.modules, "pynvml", others)
+    found = memory.standing(GPU)
+    assert found["memory_process"] == 2 * 10**9
+    assert found["memory_device"] == 3 * 10**9
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        None,  # not installed
+        driver(broken=True),
+        driver((1, 10**9)),  # a container that hides the numbers of processes
+        driver((os.getpid(), None)),  # Windows does not tell
+    ],
+    ids=["absent", "broken", "hidden", "untold"],
+)
+def test_what_the_driver_does_not_tell_stays_empty(cuda, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    assert memory.standing(GPU)["memory_process"] is None

@@ -1,0 +1,73 @@
+"""What a part of the study lacks, and the command that adds it."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trainstudy import config, missing
+
+ROOT = Path(__file__).parents[2]
+FULL = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def resolve(**changes: object) -> dict[str, dict]:
+    file = ROOT / "config.yaml"
+    return config.resolve(FULL | changes, [file], ROOT / "workflow" / "schemas")
+
+
+def parts(*select: str, **given) -> dict[str | None, dict]:
+    """Return what is missing by family, after a selection."""
+    study = FULL | {"select": [*select]}
+    found = missing.of(study, resolve(select=[*select]), **given)
+    return {part["family"]: part for part in found}
+
+
+def selected_by(command: str) -> set[str]:
+    """Return the experiments that a command selects, by asking config.resolve."""
+    (select,) = (word for word in shlex.split(command) if word.startswith("select="))
+    return {*resolve(select=select.removeprefix("select=").strip("[]").split(","))}
+
+
+def test_a_whole_study_lacks_nothing():
+    assert missing.of(FULL, resolve()) == []
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        ["core"],
+        ["cnn"],
+        ["lstm-1-adam"],
+        ["lstm-1-adam", "lstm-2-adamw", "cnn"],
+        [name for name in FULL["experiments"] if name.startswith("lstm")],
+        ["core", "longer", "cnn-resnet"],
+    ],
+)
+def test_each_command_adds_what_it_is_for_and_keeps_what_is_there(selection):
+    there = {*resolve(select=selection)}
+    found = parts(*selection)
+    assert (
+        set().union(*(p["experiments"] for p in found.values())) == {*FULL["experiments"]} - there
+    )
+    for part in found.values():
+        assert selected_by(part["command"]) == there | {*part["experiments"]}
+
+
+def test_the_last_command_adds_everything_where_several_families_lack_something():
+    found = parts("lstm-1-adam")
+    assert [*found] == ["cnn", "lstm", "vit", None]
+    assert len(found[None]["experiments"]) == 23
+    assert selected_by(found[None]["command"]) == {*FULL["experiments"]}
+    assert found[None]["command"].endswith("'select=[core,longer,cnn]'")
+    assert [*parts("core", "longer")] == ["cnn"]
+
+
+def test_files_and_settings_that_were_given_are_given_again():
+    given = {"files": ["config/demo.yaml", "my own.yaml"], "typed": ["mirror=/a b", "select=[cnn]"]}
+    (part,) = parts("core", "longer", **given).values()
+    assert shlex.split(part["command"]) == [
+        "snakemake", "--cores", "4", "--configfile", "config/demo.yaml", "my own.yaml",
+        "--config", "mirror=/a b", "select=[core,longer,cnn]",
+    ]  # fmt: skip

@@ -1,0 +1,134 @@
+"""Banners, and the tables that say where the numbers come from."""
+
+import pandas as pd
+import pytest
+
+from results import a_run, frames
+from trainstudy import origin
+
+RUNS = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Return rows as they come back from runs.parquet."""
+    return lambda *rows: frames(tmp_path, list(rows)).runs
+
+
+# Banners
+
+
+def test_original_data_need_no_banner(runs):
+    assert origin.banners(runs(*RUNS)) == []
+
+
+def test_embedded_data_are_announced_once(runs):
+    facts = {"dataset": "digits", "data_origin": "embedded", "data_description": "small digits"}
+    rows = runs(a_run("lstm-a"), a_run("vit-a", **facts), a_run("cnn-a", **facts))
+    (banner,) = origin.banners(rows)
+    assert banner.startswith("digits: small data that ship inside software packages")
+    assert "not those of the published study (small digits)" in banner
+
+
+def test_mirrored_data_are_announced(runs):
+    (banner,) = origin.banners(runs(a_run("lstm-a"), a_run("vit-a", data_origin="mirrored")))
+    assert "cifar10: a mirror that differs from the published originals" in banner
+    assert "not exactly comparable" in banner
+
+
+def test_an_embedding_that_was_learned_instead_is_announced(runs):
+    learned = {"model.embedding": "learned"}
+    rows = [a_run("lstm-b", **learned), a_run("lstm-a", **learned), a_run("lstm-c")]
+    (banner,) = origin.banners(runs(*rows))
+    assert "learned embedding where the reports used GPT-1's, frozen: lstm-a, lstm-b." in banner
+    own = a_run("lstm-a", dataset="pydocs", **learned)  # no report used pydocs
+    assert origin.banners(runs(own)) == []
+
+
+def test_each_kind_of_data_has_a_banner(runs):
+    rows = [
+        a_run("lstm-a", data_origin="mirrored", **{"model.embedding": "learned"}),
+        a_run("vit-a", dataset="digits", data_origin="embedded"),
+    ]
+    assert len(origin.banners(runs(*rows))) == 3
+
+
+# Tables
+
+
+def test_code_machine_releases_and_data_are_named(runs):
+    tables = origin.tables(runs(*RUNS))
+    (setup,) = tables["Machine, releases, code"].to_dict("records")
+    assert setup["commit"] == "0123456789ab"
+    assert setup["machine"] == "processor Abacus 9, cores 2, system Linux"
+    assert setup["versions"] == "python 3.11.7, torch 2.0"
+    assert setup["runs"] == 3
+    data = tables["Data (SHA-256 of the prepared file)"]
+    assert [*data.dataset] == ["wikitext2", "cifar10"]
+    assert {*data.data_sha256} == {"c0ffee" + "0" * 58}
+
+
+def test_runs_of_one_machine_share_a_line_to_which_they_refer(runs):
+    tables = origin.tables(runs(*RUNS, a_run("vit-b", device="Fast GPU", driver="535.1")))
+    setups = tables["Machine, releases, code"].set_index("setup")
+    assert dict(setups.runs) == {1: 3, 2: 1}
+    assert dict(setups.device) == {1: "CPU", 2: "Fast GPU"}
+    assert dict(setups.driver) == {1: "–", 2: "535.1"}
+    every = tables["Every run"].set_index("experiment")
+    assert dict(every.setup) == {"lstm-a": 1, "vit-a": 1, "cnn-a": 1, "vit-b": 2}
+
+
+def test_without_git_the_commit_is_a_dash(runs):
+    (setup,) = origin.tables(runs(a_run("vit-a", commit=None)))["Machine, releases, code"].commit
+    assert setup == "–"
+    every = origin.tables(runs(a_run("vit-a", commit=None)))["Every run"]
+    assert [*every.setup] == [1]
+
+
+def test_every_prepared_file_has_one_line_with_its_checksum(runs):
+    tables = origin.tables(runs(*RUNS, a_run("vit-b"), a_run("vit-c", data_sha256="d" * 64)))
+    data = tables["Data (SHA-256 of the prepared file)"]
+    # cifar10 was prepared twice, with different results.
+    assert [*data.dataset] == ["wikitext2", "cifar10", "cifar10"]
+    assert [*data.data_sha256].count("d" * 64) == 1
+    assert [*tables["Every run"].data] == ["c0ffee000000"] * 4 + ["d" * 12]
+
+
+def test_settings_stand_once_for_a_family_and_beside_the_runs_that_differ(runs):
+    rows = [
+        a_run("vit-a", 1),
+        a_run("vit-a", 2, **{"optimizer.lr": 0.00012345678}, batch_size=1_234_567),
+        a_run("lstm-a", status="diverged"),
+        a_run("cnn-a"),
+    ]
+    tables = origin.tables(runs(*rows))
+    shared = tables["Settings that all runs of a family share"].set_index("family").settings
+    assert shared["vit"].startswith(
+        "model.depth 2, model.norm pre, augmentation.crop_scale [0.8, 1.0]"
+    )
+    assert "optimizer.name adamw" in shared["vit"]
+    assert "optimizer.lr" not in shared["vit"]
+    assert "sequence_length 256" in shared["lstm"]
+    assert "model.layers" not in shared["vit"]
+    assert "schedule.milestones [100.0, 150.0]" in shared["cnn"]
+    every = tables["Every run"].set_index(["experiment", "seed"])
+    own = every["own settings"]
+    assert own["vit-a", 1] == "batch_size 16, optimizer.lr 0.001"
+    assert own["vit-a", 2] == "batch_size 1234567, optimizer.lr 0.00012345678"  # every digit
+    assert own["lstm-a", 42] == ""
+    assert every.status["lstm-a", 42] == "diverged"
+    assert every.started["cnn-a", 42] == "2026-01-02T03:04:05+00:00"
+
+
+def test_a_setting_that_only_some_runs_have_is_none_that_all_share(runs):
+    rows = [a_run("vit-a"), a_run("vit-b", **{"model.norm": None}), a_run("vit-c")]
+    tables = origin.tables(runs(*rows))
+    assert "model.norm" not in tables["Settings that all runs of a family share"].settings[0]
+    assert [*tables["Every run"]["own settings"]] == ["model.norm pre", "", "model.norm pre"]
+
+
+def test_the_mode_of_every_run_is_told_where_it_was_recorded(runs):
+    rows = runs(a_run("vit-a"), a_run("vit-b"))
+    assert "mode" not in origin.tables(rows)["Every run"]
+    every = origin.tables(rows.assign(deterministic=pd.array([True, False])))["Every run"]
+    assert [*every["mode"]] == ["deterministic", "fastest"]

@@ -1,0 +1,139 @@
+"""The sentences at the top of the page say what the results say."""
+
+import pytest
+
+from results import a_run, curve, frames, published
+from trainstudy import summary
+
+LSTM = {"validation_perplexity_best": 150.0, "test_perplexity_best": 140.0, "best_epoch": 3}
+VIT = {"validation_accuracy_best": 0.6, "test_accuracy_best": 0.59, "best_epoch": 7}
+
+
+@pytest.fixture
+def sentences(tmp_path):
+    """Return the paragraphs as plain text, the one about numbers first."""
+
+    def write(*runs: dict, metrics=(), reports=None, planned: int = 24) -> list[str]:
+        results = frames(tmp_path, list(runs), list(metrics), reports)
+        return [text.striptags() for text in summary.sentences(results, planned)]
+
+    return write
+
+
+def test_planned_and_diverged_runs_are_counted(sentences):
+    runs = [
+        a_run("vit-a", 1, **VIT),
+        a_run("vit-a", 2, **VIT),
+        a_run("vit-b", 1, status="diverged"),
+    ]
+    assert sentences(*runs)[0] == (
+        "3 of 24 planned runs are here: 2 experiments, 2 seeds. Diverged: vit-b."
+    )
+    assert sentences(a_run("vit-a", 7, **VIT), planned=1)[0] == (
+        "1 of 1 planned runs are here: 1 experiment, seed 7."
+    )
+
+
+def test_the_lowest_perplexity_and_the_highest_accuracy_generalise_best(sentences):
+    runs = [
+        a_run("lstm-a", **LSTM),
+        a_run(
+            "lstm-b", **LSTM | {"validation_perplexity_best": 120.25, "test_perplexity_best": 130}
+        ),
+        a_run("vit-a", **VIT),
+        a_run("vit-b", **VIT | {"validation_accuracy_best": 0.5, "test_accuracy_best": 0.9}),
+    ]
+    _, lstm, vit = sentences(*runs)
+    assert "lstm-b generalises best: validation perplexity 120.2 at epoch 3, test 130." in lstm
+    assert "vit-a generalises best: validation accuracy 60.00 % at epoch 7, test 59.00 %." in vit
+
+
+def test_seeds_count_by_their_mean(sentences):
+    runs = [
+        a_run("vit-a", 1, **VIT | {"validation_accuracy_best": 0.9, "test_accuracy_best": 0.8}),
+        a_run("vit-a", 2, **VIT | {"validation_accuracy_best": 0.1, "test_accuracy_best": 0.2}),
+        a_run("vit-b", 1, **VIT | {"validation_accuracy_best": 0.6}),
+        a_run("vit-b", 2, **VIT | {"validation_accuracy_best": 0.7}),
+    ]
+    text = sentences(*runs)[1]
+    assert "vit-b generalises best: validation accuracy 65.00 %, test 59.00 %" in text
+    assert "(means of 2 seeds, best epoch of each)" in text
+
+
+def test_a_diverged_run_is_never_the_best_or_the_fastest(sentences):
+    wild = VIT | {"validation_accuracy_best": 0.99, "seconds_training": 0.1, "status": "diverged"}
+    text = sentences(a_run("vit-a", **VIT, seconds_training=2.0), a_run("vit-b", **wild))[1]
+    assert "vit-a generalises best" in text
+    assert "An epoch of training takes 2 s." in text
+    assert sentences(a_run("vit-b", **wild))[1] == "Vision transformers. No run finished."
+
+
+def test_the_fastest_and_the_slowest_are_named(sentences):
+    times = {"vit-a": 1.5, "vit-b": 0.90864, "vit-c": 123.4}
+    runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
+    text = sentences(*runs)[1]
+    assert "vit-b trains fastest, 0.909 s per epoch; vit-c is slowest, 123 s." in text
+
+
+# Measured beside published
+
+
+def rows_of(run: dict, *values: float) -> list[dict]:
+    return curve(run, "validation", "accuracy_published", *values)
+
+
+def test_the_last_epoch_by_the_reports_estimator_is_compared_with_the_nearer_report(sentences):
+    a, b = a_run("vit-a", **VIT), a_run("vit-b", **VIT)
+    reports = published(
+        ("A", "vit-a", "accuracy", "validation", 0.62, ""),
+        ("B", "vit-a", "accuracy", "validation", 0.66, ""),
+        ("A", "vit-b", "accuracy", "validation", 0.70, ""),
+        ("A", "vit-b", "accuracy", "train", 0.10, ""),
+        ("A", "vit-z", "accuracy", "validation", 0.10, ""),
+    )
+    metrics = [*rows_of(a, 0.1, 0.61), *rows_of(b, 0.1, 0.65)]
+    text = sentences(a, b, metrics=metrics, reports=reports)[1]
+    # vit-a is 1 point from A (and 5 from B), vit-b 5 points from A: 3 on average.
+    assert "are 3.0 percentage points apart on average (the nearer report, 2 experiments)" in text
+    assert "they part most for vit-b: 65.00 % measured, A 70.00 %." in text
+
+
+def test_perplexities_are_compared_as_a_share_of_the_published_one(sentences):
+    run = a_run("lstm-a", **LSTM)
+    reports = published(
+        ("A", "lstm-a", "perplexity", "validation", 100.0, ""),
+        ("B", "lstm-a", "perplexity", "validation", 200.0, ""),
+    )
+    metrics = curve(run, "validation", "perplexity_published", 300.0, 190.0)
+    text = sentences(run, metrics=metrics, reports=reports)[1]
+    assert "are 5.0 % apart on average (the nearer report, 1 experiment)" in text
+    assert "190 measured, A 100, B 200." in text
+
+
+def test_cnns_are_compared_at_their_best_epoch_as_they_were_published(sentences):
+    run = a_run("cnn-a", **VIT | {"validation_accuracy_best": 0.9})
+    reports = published(("A", "cnn-a", "accuracy", "validation", 0.92, ""))
+    text = sentences(run, metrics=rows_of(run, 0.5), reports=reports)[1]
+    assert "90.00 % measured, A 92.00 %" in text
+
+
+def test_other_data_than_the_reports_are_never_compared(sentences):
+    run = a_run("vit-a", dataset="digits", **VIT)
+    reports = published(("A", "vit-a", "accuracy", "validation", 0.62, ""))
+    text = sentences(run, metrics=rows_of(run, 0.6), reports=reports)[1]
+    assert (
+        "Trained on digits, not on the reports' cifar10, so no published figure compares." in text
+    )
+    assert "62" not in text
+
+
+def test_an_experiment_of_ones_own_has_nothing_beside_it(sentences):
+    run = a_run("vit-a", **VIT)
+    text = sentences(run, metrics=rows_of(run, 0.6))[1]
+    assert "Neither report gives a validation accuracy for these runs." in text
+
+
+def test_names_are_escaped(tmp_path):
+    run = a_run("vit-<b>", **VIT)
+    texts = summary.sentences(frames(tmp_path, [run]), 1)
+    assert "<code>vit-&lt;b&gt;</code>" in texts[1]
