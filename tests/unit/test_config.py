@@ -30,6 +30,7 @@ seeds: [1, 2]
 select: [core]
 mirror: null
 threads: 1
+image: null
 deterministic: false
 checkpoint_seconds: 600
 bases:
