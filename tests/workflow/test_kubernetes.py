@@ -29,7 +29,13 @@ def test_jobs_become_pods_with_memory_gpu_and_the_shared_folder(fresh, cluster):
         good, bad, "--workflow-profile", "kubernetes", "--retries", "1", check=False
     )
     assert pd.read_parquet(fresh.folder / good).status.tolist() == ["finished"]
-    assert "batch_size 2000 is larger than the training set" in output
+    said = [
+        file
+        for file in (fresh.folder / ".snakemake/auxiliary/kubernetes-logs").glob("*.log")
+        if "batch_size 2000 is larger than the training set" in file.read_text()
+    ]
+    assert said
+    assert all(file.name in output for file in said)
 
     asked = [job["resources"] for job in cluster.jobs.values()]
     prepare, trains = asked[0], [each for each in asked if "nvidia.com/gpu" in each["limits"]]
