@@ -80,7 +80,9 @@ def _item(name: str, item: dict, captions: Path, figures: Path, results: Results
 
 def _is_tall(drawing: bytes) -> bool:
     """Say whether a figure comes out larger on an upright sheet of A4 than on one that lies."""
-    sizes = [re.search(rb'<svg[^>]* %s="([\d.]+)' % side, drawing) for side in (b"height", b"width")]
+    sizes = [
+        re.search(rb'<svg[^>]* %s="([\d.]+)' % side, drawing) for side in (b"height", b"width")
+    ]
     height, width = (float(size[1]) if size else 0.0 for size in sizes)
     return height > 0.83 * width
 
