@@ -1,15 +1,9 @@
 """What all rules share: the settings of every run, names of outputs, and the code a run needs."""
 
 import shlex
-import sys
 import time
-from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
-
-SRC = str(Path(workflow.basedir, "src"))
-sys.path.insert(0, SRC)
 
 from trainstudy import config as settings_of, data, gpt1, provenance, timing
 
