@@ -13,7 +13,7 @@ PYTHON = "3.11"
 # What the scripts of each step import. Only `train` needs torch; fetching needs none of it.
 PACKAGES = {
     "data": [
-        "numpy", "pillow", "pooch", "pyarrow", "requests", "safetensors", "scikit-learn",
+        "numpy", "pillow", "pyarrow", "requests", "safetensors", "scikit-learn",
         "tokenizers", "tqdm",
     ],
     "train": ["numpy", "pyarrow", "safetensors", "torch"],

@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,13 @@ def mirror() -> Path:
     if not folder:
         pytest.skip("needs the real data: set TRAINSTUDY_MIRROR to the folder of a mirror")
     return Path(folder)
+
+
+@pytest.fixture
+def file_limit():
+    """Let no file of this process grow beyond so many bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
