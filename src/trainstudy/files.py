@@ -53,7 +53,7 @@ def parquet(file: Path, schema, limit: int) -> Iterator:
     import pyarrow.parquet as pq
 
     size = 0
-    with sound(file), pq.ParquetFile(file) as opened:
+    with sound(file), pq.ParquetFile(file, page_checksum_verification=True) as opened:
         _check_columns(file, opened.schema_arrow, schema)
         for batch in opened.iter_batches(batch_size=1000, columns=schema.names):
             size += batch.nbytes

@@ -103,7 +103,7 @@ def write(rows: list[dict], schema: pa.Schema, file: Path) -> None:
     table.validate(full=True)
     _check_required(table, file)
     with files.whole(file) as part:
-        pq.write_table(table, part)
+        pq.write_table(table, part, write_page_checksum=True)
 
 
 def gather(inputs: Sequence[Path], schema: pa.Schema, keys: list[str], target: Path) -> None:
@@ -114,7 +114,7 @@ def gather(inputs: Sequence[Path], schema: pa.Schema, keys: list[str], target: P
     tables = []
     for file in inputs:
         with files.sound(file):
-            table = pq.read_table(file)
+            table = pq.read_table(file, page_checksum_verification=True)
             table.validate(full=True)
         if not table.schema.equals(schema):
             raise files.DataError(
@@ -126,7 +126,7 @@ def gather(inputs: Sequence[Path], schema: pa.Schema, keys: list[str], target: P
     if merged.select(keys).group_by(keys).aggregate([]).num_rows != merged.num_rows:
         raise files.DataError(f"{target.name}: two rows share {', '.join(keys)}")
     with files.whole(target) as part:
-        pq.write_table(merged, part)
+        pq.write_table(merged, part, write_page_checksum=True)
 
 
 METRICS_KEYS = ["experiment", "seed", "epoch", "split", "metric"]
