@@ -71,7 +71,7 @@ def check_dag(merged: dict, runs: dict[str, dict]) -> None:
     assert runs
     assert len({name.lower() for name in runs}) == len(runs)
     assert all(re.fullmatch(WILDCARDS["seed"], str(number)) for number in merged["seeds"])
-    assert type(merged["threads"]) is int
+    assert config.threads(merged["threads"], runs=len(runs), cores=8) >= 1
     for name, run in runs.items():
         assert re.fullmatch(WILDCARDS["experiment"], name)
         assert re.fullmatch(WILDCARDS["dataset"], run["dataset"])

@@ -206,6 +206,26 @@ def test_a_home_without_write_access_needs_a_cache_elsewhere(finished, monkeypat
     assert "cache" not in finished.result("logs/plot_figures.log").read_text()
 
 
+def test_a_clock_that_goes_backwards_makes_no_negative_time(fresh):
+    # Python runs a module of this name first, in every job: it sets the clock back at every look.
+    (fresh.folder / "src/sitecustomize.py").write_text(
+        "import itertools, pathlib, time\n"
+        "now, hours = time.time, itertools.count()\n"
+        "time.time = lambda: now() - 3600 * next(hours)\n"
+        f"pathlib.Path({str(fresh.folder / 'set_back')!r}).touch()\n"
+    )
+    fresh.run("results/tiny/runs/vit-a/42/run.parquet")
+    assert (fresh.folder / "set_back").exists()
+    metrics = pd.read_parquet(fresh.result("runs/vit-a/42/metrics.parquet"))
+    run = pd.read_parquet(fresh.result("runs/vit-a/42/run.parquet"))
+    assert (metrics.seconds > 0).all()
+    assert (metrics[metrics.metric == "seconds"].value > 0).all()
+    columns = [name for name in run.columns if name.startswith("seconds_")]
+    assert len(columns) >= 3
+    assert (run[columns].dropna(axis=1) >= 0).all(axis=None)
+    assert run.throughput.item() > 0
+
+
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     """Run a target of the Makefile where the commands of .venv are stand-ins; return its output."""
