@@ -1,7 +1,6 @@
 """Reading files that may be broken, and writing files so that none is ever found half-written."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ def whole(file: Path) -> Iterator[Path]:
     """Yield a path to write to, which takes the name `file` once it is complete and on the disk.
 
     Where writing fails nothing is left under either name, and the error carries a note that names
-    the file and the space that is left.
+    the file.
     """
     part = file.with_name(f"{file.stem}.part{file.suffix}")
     try:
@@ -25,8 +24,7 @@ def whole(file: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         part.replace(file)
     except BaseException as error:
-        free = shutil.disk_usage(file.parent).free / 1e6
-        error.add_note(f"{file} was not written; {free:,.1f} MB are free on its disk.")
+        error.add_note(f"{file} was not written.")
         part.unlink(missing_ok=True)
         raise
 

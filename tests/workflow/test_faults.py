@@ -130,7 +130,7 @@ def test_a_broken_source_is_named_and_leaves_nothing_prepared(fresh, tmp_path):
     output = fresh.snakemake("--cores", "1", "data/prepared/cifar10.json", check=False)
     source = f"data/downloads/{next(iter(cifar10.SOURCES))}"
     assert f"{source} has no column img, but text. Delete {source} and run again" in output
-    assert list((fresh.folder / "data/prepared").iterdir()) == []
+    assert list(fresh.folder.glob("data/prepared/*")) == []
 
 
 def test_a_broken_result_is_named_when_it_is_gathered(finished):
@@ -142,8 +142,7 @@ def test_a_broken_result_is_named_when_it_is_gathered(finished):
     assert re.search(rf"{named} is broken .* Delete {named} and run again", output)
     assert not finished.result("metrics.parquet").exists()
     file.unlink()
-    assert finished.run("--rerun-incomplete")["train"] == 1  # the cure
-    assert set(pd.read_parquet(finished.result("metrics.parquet")).experiment) >= {"vit-a"}
+    assert finished.stale("--rerun-incomplete")["train"] == 1  # the cure
 
 
 def test_a_changed_bit_of_prepared_data_stops_the_training(finished):
@@ -181,9 +180,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(fresh):
     with mounted(fresh.folder / "results", "-o", "size=40k"):
         output = fresh.snakemake("--cores", "1", target, check=False)
         assert "No space left on device" in output
-        assert re.search(
-            r"results/tiny/runs/vit-a/42/\S+ was not written; 0\.0 MB are free", output
-        )
+        assert "0.0 MB are free on the disk of results/tiny/logs/train/vit-a/42.log" in output
         runs = fresh.folder / "results/tiny/runs/vit-a/42"
         assert [file for file in runs.glob("*") if file.is_file()] == []
 
@@ -194,6 +191,7 @@ def test_read_only_results_are_named(fresh):
     assert re.search(r"Read-only file system: '\S*results", output)
 
 
+@pytest.mark.slow
 def test_a_home_without_write_access_needs_a_cache_elsewhere(finished, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", "/proc/none")  # where not even root can write
     monkeypatch.setenv("TMPDIR", "/proc/none")
@@ -201,11 +199,12 @@ def test_a_home_without_write_access_needs_a_cache_elsewhere(finished, monkeypat
     if sys.platform.startswith("linux"):
         assert "/proc/none" in finished.snakemake("--dry-run", check=False)  # Snakemake's own words
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    os.remove(finished.result("figures/vit-curves-epochs.svg"))
+    finished.result("figures/vit-curves-epochs.svg").unlink()
     assert finished.run()["plot_figures"] == 1  # matplotlib keeps its fonts there, too
     assert "cache" not in finished.result("logs/plot_figures.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_backwards_makes_no_negative_time(fresh):
     # Python runs a module of this name first, in every job: it sets the clock back at every look.
     (fresh.folder / "src/sitecustomize.py").write_text(
