@@ -72,6 +72,12 @@ def preparing(name: str) -> Demand:
     return _round(1_000 + 5 * size * dataset.EXAMPLES / 1e6, 10 + dataset.EXAMPLES / 1e5)
 
 
+def sizing(runs: dict[str, dict]) -> Demand:
+    """Estimate the job that builds every model once, without training it."""
+    largest = max(work(run).parameters for run in runs.values())
+    return _round(PROGRAMS_MB + 20 * largest / 1e6, 10 + len(runs) / 4)
+
+
 def gathering(runs: dict[str, dict], seeds: list[int]) -> Demand:
     """Estimate a job that reads the metric rows of all runs; measured: 0.3 kB of memory a row."""
     rows = 30 * len(seeds) * sum(run["epochs"] for run in runs.values())

@@ -48,6 +48,8 @@ rule size_models:
         f"{RESULTS}/logs/size_models.log",
     conda:
         "../../envs/train.yaml"
+    resources:
+        **asking(for_sizing),
     params:
         settings={name: settings_of.training_settings(run) for name, run in RUNS.items()},
     script:
