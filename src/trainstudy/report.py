@@ -64,17 +64,27 @@ def _item(name: str, item: dict, captions: Path, figures: Path, results: Results
     if item["kind"] == "figure":
         text = (figures / f"{name}.txt").read_text(encoding="utf-8").strip()
         numbers = (figures / f"{name}.csv").read_bytes()
-        drawing = _inside("image/svg+xml", (figures / f"{name}.svg").read_bytes())
-        shown |= {"figure": drawing, "alt": text, "table": None}
+        drawing = (figures / f"{name}.svg").read_bytes()
+        shown |= {"figure": _inside("image/svg+xml", drawing), "alt": text, "table": None}
+        shown["upright"] = _is_tall(drawing)
     else:
         table = tables.build(name, results)
         numbers = table.to_csv(index=False).encode()
-        shown |= {"figure": None, "table": _table(table)}
+        shown |= {"figure": None, "table": _table(table), "upright": False}
     interactive = re.fullmatch(r"(lstm|vit|cnn)-curves-(epochs|seconds)", name)
     return shown | {
         "csv": _inside("text/csv", numbers),
         "curves": interactive and interactive.groups(),
     }
+
+
+def _is_tall(drawing: bytes) -> bool:
+    """Say whether a figure comes out larger on an upright sheet of A4 than on one that lies."""
+    sizes = [
+        re.search(rb'<svg[^>]* %s="([\d.]+)' % side, drawing) for side in (b"height", b"width")
+    ]
+    height, width = (float(size[1]) if size else 0.0 for size in sizes)
+    return height > 0.83 * width
 
 
 def _sections(contents: dict, items: dict[str, dict]) -> list[dict]:
@@ -93,8 +103,11 @@ def _sections(contents: dict, items: dict[str, dict]) -> list[dict]:
 
 
 def _table(table: pd.DataFrame) -> dict:
-    """Return a table as HTML, with the characters of its longest row, by which print shrinks it."""
-    text = tables.to_html(table)
+    """Return a table as HTML, with the characters of its longest row, by which print shrinks it.
+
+    Columns in which nothing stands are left out.
+    """
+    text = tables.to_html(table.dropna(axis="columns", how="all"))
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
     shown = text.count("<th ")  # half-widths stand in the cells they belong to
     columns = [cells[column::shown] for column in range(shown)]

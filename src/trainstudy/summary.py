@@ -82,8 +82,8 @@ def _fastest(runs: pd.DataFrame) -> Markup:
 def _claims(results: Results) -> Markup:
     verdicts = claims.table(results).verdict
     return Markup(
-        "<strong>Statements of the reports.</strong> Of {}, {} supported, {} contradicted, "
-        "and {} undecided: the runs or the data do not decide them."
+        "<strong>Statements of the reports.</strong> Of {} {} supported, {} contradicted, and {} "
+        "undecided, because runs are missing, too few, or on other data than the reports'."
     ).format(_count(len(verdicts), "statement"), *(_are(verdicts == each) for each in VERDICTS))
 
 

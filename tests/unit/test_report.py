@@ -263,6 +263,11 @@ def test_curves_come_as_data_once_for_each_family(page):
     assert {box["data-axis"] for box in charts} == {"epochs", "seconds"}
 
 
+def test_a_column_in_which_nothing_stands_is_left_out_of_the_page():
+    table = report._table(pd.DataFrame({"a": ["x"], "b": [None], "c": [float("nan")]}))
+    assert table["html"].count("<th ") == 1
+
+
 def test_a_table_says_how_much_room_it_needs_in_print():
     narrow = report._table(pd.DataFrame({"a": ["x"], "b": [1]}))
     wide = report._table(pd.DataFrame({"two words": ["x" * 80], "b": ["y" * 500]}))

@@ -30,7 +30,8 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
 }
 
 LOOK: dict[Any, Any] = {
-    "font.size": 9.5, "axes.titlesize": 10, "axes.titleweight": "bold",
+    "font.sans-serif": ["DejaVu Sans"], "font.size": 9.5,
+    "axes.titlesize": 10, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
     "axes.edgecolor": "#777777", "axes.grid": True, "axes.axisbelow": True,
     "grid.color": "#E4E4E4", "grid.linewidth": 0.6, "lines.linewidth": 1.4,
