@@ -46,8 +46,12 @@ rule size_models:
         attention=f"{RESULTS}/attention.parquet",
     log:
         f"{RESULTS}/logs/size_models.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/size_models.tsv"
     conda:
         "../../envs/train.yaml"
+    resources:
+        **asking(lambda wildcards: demand.SIZING),
     params:
         settings={name: settings_of.training_settings(run) for name, run in RUNS.items()},
     script:
