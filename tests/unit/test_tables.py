@@ -369,10 +369,10 @@ def test_runs_that_were_interrupted_are_marked_beside_their_times(tmp_path):
         a_run("vit-broken", 2),
         a_run("vit-whole"),
     ]
-    table = build("wall-clock", *frames(tmp_path, runs))
+    table = build("wall-clock", study(tmp_path, runs))
     assert table.loc["vit-broken", "resumed"] == "1 resumed"
     assert table.loc["vit-whole", "resumed"] == ""
-    assert "resumed" not in build("wall-clock", *frames(tmp_path, runs[1:]))
+    assert "resumed" not in build("wall-clock", study(tmp_path, runs[1:]))
 
 
 @pytest.mark.parametrize("name", NAMES)

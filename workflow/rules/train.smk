@@ -46,6 +46,8 @@ rule size_models:
         attention=f"{RESULTS}/attention.parquet",
     log:
         f"{RESULTS}/logs/size_models.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/size_models.tsv"
     conda:
         "../../envs/train.yaml"
     resources:

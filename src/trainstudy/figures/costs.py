@@ -1,6 +1,7 @@
 """Accuracy against what it costs, and memory by depth."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from trainstudy import comparisons, style
@@ -81,16 +82,17 @@ def memory_by_depth(results: Results) -> Drawing:
     return Drawing(figure, text, data)
 
 
-def _stack(panel, rows: pd.DataFrame) -> None:
-    labels, bottom = rows.layers.astype(str), 0
+def _stack(panel: Axes, rows: pd.DataFrame) -> None:
+    places, bottom = range(len(rows)), 0
     for part, (name, colour, hatch) in PARTS.items():
         panel.bar(
-            labels, rows[part], bottom=bottom, color=colour, hatch=hatch, label=name,
+            places, rows[part], bottom=bottom, color=colour, hatch=hatch, label=name,
             edgecolor="white", linewidth=0.5, width=0.6,
         )  # fmt: skip
         bottom = bottom + rows[part]
     if rows.measured.notna().any():
-        panel.plot(labels, rows.measured, "kD", label="measured: allocated, peak")
+        panel.plot(places, rows.measured, "kD", label="measured: allocated, peak")
+    panel.set_xticks(places, [str(layers) for layers in rows.layers])
     panel.grid(axis="x", visible=False)
 
 
