@@ -10,11 +10,16 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: demo test test-all bench lint format lock clean clean-demo help
+.PHONY: demo cluster test test-all bench lint format lock \
+  clean clean-demo clean-checkpoints clean-results help
 
 demo: $(VENV)/run.installed
 	snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules
 	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+# What demo installs, and the plugins that send jobs to clusters.
+cluster: $(VENV)/cluster.installed
+	@echo "Now: source $(VENV)/bin/activate; snakemake --workflow-profile slurm"
 
 test: $(VENV)/dev.installed
 	pytest
@@ -40,6 +45,7 @@ bench: $(VENV)/dev.installed
 	PYTHONPATH=src python benchmarks/costs.py
 	PYTHONPATH=src python benchmarks/sharing.py
 	PYTHONPATH=src python benchmarks/page.py
+	PYTHONPATH=src python benchmarks/dag.py
 
 # Newest releases that pyproject.toml admits, and from them the pins of the conda environments.
 lock: $(VENV)/dev.installed
@@ -47,9 +53,11 @@ lock: $(VENV)/dev.installed
 	  --no-header --upgrade --extra cluster --extra dev pyproject.toml -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header -c requirements/dev.txt --extra cluster pyproject.toml -o requirements/cluster.txt
 	python envs/pin.py
 
-# Downloads, prepared data and finished runs are kept; clean-demo deletes what the demo made.
+# Downloads, prepared data, finished and interrupted runs are kept: those go by name only.
 clean:
 	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests workflow -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -57,8 +65,18 @@ clean:
 clean-demo:
 	rm -rf results/demo
 
+# Interrupted runs start anew afterwards; finished ones stay.
+clean-checkpoints:
+	rm -rf results/*/checkpoints
+
+clean-results:
+	@case "$(STUDY)" in ''|*[!a-z0-9-]*) \
+	  echo "Which study? make clean-results STUDY=full deletes results/full with all its runs."; exit 1;; esac
+	rm -rf "results/$(STUDY)"
+
 help:
-	@echo "make demo | test | test-all | bench | lint | format | lock | clean | clean-demo"
+	@echo "make demo | cluster | test | test-all | bench | lint | format | lock |"
+	@echo "make clean | clean-demo | clean-checkpoints | clean-results STUDY=name"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

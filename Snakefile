@@ -9,6 +9,9 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/code.smk"
+include: "workflow/rules/contents.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/results.smk"
@@ -30,9 +33,4 @@ rule all:
 
 
 onsuccess:
-    summary = timing.where_time_went(
-        [Path(RESULTS, "benchmarks"), Path("data/benchmarks")],
-        runs=[*Path(RESULTS).glob("runs/*/*/run.parquet")],
-        since=STARTED,
-    )
-    print(*filter(None, [summary, f"The report: {RESULTS}/report.html"]), sep="\n")
+    print(closing_words())

@@ -1,16 +1,22 @@
-"""Write the conda environments, pinned to the releases that requirements/run.txt locks.
+"""Write the conda environments, pinned to the releases that requirements/cluster.txt locks, and the
+definition of one image that holds those of all rules.
 
 Run it with `make lock`; a test fails when the files differ from what it would write.
 """
 
+import os
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LOCK = HERE.parent / "requirements" / "run.txt"
+LOCK = HERE.parent / "requirements" / "cluster.txt"
 PYTHON = "3.11"
 
 # What the scripts of each step import. Only `train` needs torch; fetching needs none of it.
+# `snakemake` is for whoever starts the study, and holds what the Snakefile itself imports.
 PACKAGES = {
     "data": [
         "numpy", "pillow", "pooch", "pyarrow", "requests", "safetensors", "scikit-learn",
@@ -20,7 +26,23 @@ PACKAGES = {
     "analysis": [
         "docutils", "jinja2", "markupsafe", "matplotlib", "pandas", "pyarrow", "scipy",
     ],
+    "snakemake": [
+        "jsonschema", "pygments", "pyyaml", "snakemake",
+        "snakemake-executor-plugin-cluster-generic", "snakemake-executor-plugin-kubernetes",
+        "snakemake-executor-plugin-slurm", "snakemake-logger-plugin-rich",
+        "snakemake-storage-plugin-fs",
+    ],
 }  # fmt: skip
+
+
+CONDA = """\
+#!/bin/sh
+case $1 in
+  info) echo '{"platform": "linux-64", "conda_prefix": "/"}' ;;
+  --version) echo conda 26.7.0 ;;
+  config) echo '{"get": {"channel_priority": "strict"}}' ;;
+esac
+"""
 
 
 def locked(lock: str) -> dict[str, str]:
@@ -42,7 +64,26 @@ def environment(packages: list[str], releases: dict[str, str]) -> str:
     )
 
 
+def image() -> str:
+    """Return Snakemake's definition of an Apptainer image with the environments of all rules.
+
+    Snakemake asks conda who it is and nothing else; a stand-in answers, so that the definition is
+    the same on every machine, with conda or without.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        conda = Path(folder, "conda")
+        conda.write_text(CONDA)
+        conda.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--containerize", "apptainer", "--sdm", "conda"],
+            cwd=HERE.parent, env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"},
+            check=True, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    return done.stdout
+
+
 if __name__ == "__main__":
     releases = locked(LOCK.read_text())
     for name, packages in PACKAGES.items():
         (HERE / f"{name}.yaml").write_text(environment(packages, releases))
+    (HERE / "image.def").write_text(image())

@@ -64,11 +64,10 @@ def _shared(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _every_run(runs: pd.DataFrame, setups: list[int]) -> pd.DataFrame:
     """Return a row for each run, with the settings in which it differs from its family."""
-    table = runs[["experiment", "seed", "status", "started"]].copy()
+    table = runs[["experiment", "seed", "status", "started", "resumes"]].copy()
     table.insert(3, "setup", setups)
     table.insert(4, "data", runs.data_sha256.str[:12])
-    if "deterministic" in runs:
-        table.insert(5, "mode", runs.deterministic.map({True: "deterministic", False: "fastest"}))
+    table.insert(5, "mode", runs.deterministic.map({True: "deterministic", False: "default"}))
     names = {field.name for field in SETTINGS}
     own = {family: names - _common(rows) for family, rows in runs.groupby("family")}
     table["own settings"] = [_line(row, own[row.family]) for _, row in runs.iterrows()]

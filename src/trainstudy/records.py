@@ -75,7 +75,9 @@ RUNS = pa.schema(
         memory_process=_whole,
         memory_device=_whole,
     )
-    + _required(resumes=_whole, started=_text, threads=_whole, device=_text)
+    + _required(
+        resumes=_whole, started=_text, threads=_whole, deterministic=pa.bool_(), device=_text
+    )
     + _optional(gpu_shared=pa.bool_(), driver=_text, commit=_text)
     + _required(
         machine=_text, versions=_text, data_origin=_text, data_description=_text, data_sha256=_text

@@ -1,9 +1,9 @@
 """One run: from settings and prepared data to metric rows, a row of facts, and weights."""
 
-import datetime
 import json
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from trainstudy import data, gpu, memory, models, provenance, records, trainer
+from trainstudy import checkpoint, data, fetch, gpu, models, provenance, records, trainer
 from trainstudy.arrays import Dataset
 from trainstudy.tasks import TASKS, Task, stream
 
@@ -25,6 +25,10 @@ def train(
     prepared: Path,
     table: Path | None,
     threads: int,
+    deterministic: bool,
+    code: Sequence[Path],
+    checkpoints: Path,
+    checkpoint_seconds: float,
     metrics_file: Path,
     run_file: Path,
     weights_file: Path,
@@ -32,46 +36,53 @@ def train(
     """Train one experiment with one seed and write its three files.
 
     `table` is the prepared GPT-1 embedding where the settings ask for it. The weights are those of
-    the best validation epoch.
+    the best validation epoch. Goes on from a checkpoint in the folder `checkpoints` that was made
+    with the same settings, seed, data, releases and `code`; the folder is deleted at the end.
+    Raises checkpoint.Interrupted, which ends the process with exit code 75, where a signal told it
+    to stop.
     """
     torch.set_num_threads(threads)
+    _choose_algorithms(deterministic)
     dataset = data.find(settings["dataset"]).load(prepared)
-    with _device() as (device, card):
-        model = _model(settings, seed, dataset, table).to(device)
-        task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
-        log.info(
-            "%s, seed %d: %s parameters on %s, %s, data: %s (%s)",
-            name,
-            seed,
-            f"{models.parameter_counts(model)[0]:,}",
-            _device_name(device),
-            settings["precision"],
-            settings["dataset"],
-            dataset.manifest["origin"],
-        )
-        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        outcome = trainer.fit(task, model, settings)
-    head = {
-        "experiment": name,
-        "family": settings["family"],
-        "dataset": settings["dataset"],
-        "seed": seed,
-    }
-    facts = {
-        **head,
-        **_settings_columns(settings),
-        **_result_columns(outcome, task, model),
-        **_provenance_columns(dataset, device),
-        **outcome.memory,
-        **memory.standing(device),
-        "started": started,
-        "threads": threads,
-        "gpu_shared": card and card.shared,
-    }
-    records.write([head | row for row in outcome.rows], records.METRICS, metrics_file)
-    records.write([facts], records.RUNS, run_file)
-    description = {"experiment": name, "seed": str(seed), "epoch": str(outcome.best_epoch)}
-    save_file(outcome.weights, weights_file, metadata=description)
+    identity = _identity(settings, seed, deterministic, dataset, table, code)
+    with checkpoint.Checkpoints(checkpoints, identity, checkpoint_seconds) as saved:
+        with _device() as (device, card):
+            model = _model(settings, seed, dataset, table).to(device)
+            task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
+            log.info(
+                "%s, seed %d: %s parameters on %s, %s, data: %s (%s)",
+                name,
+                seed,
+                f"{models.parameter_counts(model)[0]:,}",
+                _device_name(device),
+                settings["precision"],
+                settings["dataset"],
+                dataset.manifest["origin"],
+            )
+            outcome = trainer.fit(task, model, settings, saved)
+        head = {
+            "experiment": name,
+            "family": settings["family"],
+            "dataset": settings["dataset"],
+            "seed": seed,
+        }
+        facts = {
+            **head,
+            **_settings_columns(settings),
+            **_result_columns(outcome, task, model),
+            **_provenance_columns(dataset, device, outcome),
+            "threads": threads,
+            "deterministic": deterministic,
+            "gpu_shared": card and card.shared,
+        }
+        records.write([head | row for row in outcome.rows], records.METRICS, metrics_file)
+        records.write([facts], records.RUNS, run_file)
+        # One key: the library writes several in random order, and equal runs should be equal files.
+        described = {"experiment": name, "seed": seed, "epoch": outcome.best_epoch}
+        save_file(outcome.weights, weights_file, metadata={"run": json.dumps(described)})
+        for file in (metrics_file, run_file, weights_file):
+            checkpoint.sync(file)
+        saved.remove()
 
 
 @contextmanager
@@ -89,6 +100,34 @@ def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
             log.warning("another run is on the same GPU: times and memory are marked as shared")
         torch.cuda.set_device(card.index)
         yield torch.device("cuda", card.index), card
+
+
+def _choose_algorithms(deterministic: bool) -> None:
+    if deterministic:  # read when CUDA's matrix products are first used
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = deterministic
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def _identity(
+    settings: dict,
+    seed: int,
+    deterministic: bool,
+    dataset: Dataset,
+    table: Path | None,
+    code: Sequence[Path],
+) -> dict[str, object]:
+    """Return all that decides the result of a run: settings, and hashes of code and data."""
+    return {
+        **{f"settings.{key}": value for key, value in records.flatten(settings).items()},
+        "seed": seed,
+        "deterministic": deterministic,
+        "data": dataset.manifest["sha256"],
+        "embedding": None if table is None else fetch.sha256(table),
+        "torch": torch.__version__,
+        **{f"code {file}": fetch.sha256(file) for file in code},
+    }
 
 
 def _model(settings: dict, seed: int, dataset: Dataset, table: Path | None) -> torch.nn.Module:
@@ -117,7 +156,9 @@ def _result_columns(
         "best_epoch": outcome.best_epoch,
         "parameters_trained": trained,
         "parameters_total": total,
-        "resumes": 0,
+        "resumes": outcome.resumes,
+        "started": outcome.started,
+        **outcome.memory,
     }
 
 
@@ -155,12 +196,17 @@ def _pace(outcome: trainer.Outcome, task: Task) -> dict[str, object]:
     }
 
 
-def _provenance_columns(dataset: Dataset, device: torch.device) -> dict[str, str | None]:
+def _provenance_columns(
+    dataset: Dataset, device: torch.device, outcome: trainer.Outcome
+) -> dict[str, str | None]:
+    machine = provenance.machine()
+    if len(outcome.places) > 1:
+        machine["earlier parts"] = "; ".join(outcome.places[:-1])
     return {
         "device": _device_name(device),
         "driver": provenance.driver() if device.type == "cuda" else None,
         "commit": provenance.commit(),
-        "machine": json.dumps(provenance.machine(), sort_keys=True),
+        "machine": json.dumps(machine, sort_keys=True),
         "versions": json.dumps(provenance.versions(), sort_keys=True),
         "data_origin": dataset.manifest["origin"],
         "data_description": dataset.manifest["description"],

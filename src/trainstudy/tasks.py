@@ -53,8 +53,14 @@ class Task(ABC):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
     @abstractmethod
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the inputs and targets of one epoch of training."""
+    def batches(
+        self, epoch: int, augmentation: Generator | None = None, first: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the inputs and targets of one epoch of training, from step `first` on.
+
+        `augmentation` is the random stream for it, as it was before that step; by default that of
+        the epoch's start.
+        """
 
     @abstractmethod
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -98,11 +104,13 @@ class Classification(Task):
         """Subtract the mean and divide by the standard deviation of each channel."""
         return (images - self.mean) / self.deviation
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(
+        self, epoch: int, augmentation: Generator | None = None, first: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield augmented images (B, C, H, W) and labels (B,) of one epoch."""
         order = self.order(len(self.data["train.labels"]), epoch)[: self.examples]
-        generator = stream(self.seed, epoch, "augmentation", self.device)
-        for rows in order.split(self.batch_size):
+        generator = augmentation or stream(self.seed, epoch, "augmentation", self.device)
+        for rows in order.split(self.batch_size)[first:]:
             images = augment(self.images("train", rows), self.settings["augmentation"], generator)
             yield self.normalise(images), self.data["train.labels"][rows].long()
 
@@ -162,10 +170,12 @@ class LanguageModelling(Task):
         sources, targets = padded[:-1].view(count, length), padded[1:].view(count, length)
         return sources.to(self.device), targets.to(self.device)
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield sources and targets (B, T) of one epoch."""
+    def batches(
+        self, epoch: int, augmentation: Generator | None = None, first: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield sources and targets (B, T) of one epoch; text is not augmented."""
         sources, targets = self.data["train"]
-        for rows in self.order(len(sources), epoch).split(self.batch_size):
+        for rows in self.order(len(sources), epoch).split(self.batch_size)[first:]:
             yield sources[rows], targets[rows]
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

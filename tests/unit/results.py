@@ -38,6 +38,7 @@ def a_run(experiment: str, seed: int = 42, **facts: object) -> dict:
         "resumes": 0,
         "started": "2026-01-02T03:04:05+00:00",
         "threads": 1,
+        "deterministic": False,
         "device": "CPU",
         "commit": "0123456789ab",
         "machine": json.dumps({"processor": "Abacus 9", "cores": "2", "system": "Linux"}),

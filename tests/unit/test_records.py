@@ -13,7 +13,12 @@ from trainstudy import records
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/experiment.yaml").read_text())
-ARROW = {"integer": pa.int64(), "number": pa.float64(), "string": pa.string()}
+ARROW = {
+    "boolean": pa.bool_(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "string": pa.string(),
+}
 
 
 def settings_of_the_schema() -> dict[str, pa.DataType]:

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import signal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from trainstudy import arrays, data, models, provenance, records, run
+from trainstudy.checkpoint import Interrupted
+from trainstudy.tasks import Classification
 
 COMMON = {
     "epochs": 2,
@@ -104,10 +108,12 @@ class Files:
     @property
     def described(self) -> dict:
         with safe_open(self.weights_file, framework="pt") as stored:
-            return stored.metadata()
+            return json.loads(stored.metadata()["run"])
 
 
-def train(folder, settings, prepared, table=None, seed=42, **changes) -> Files:
+def train(
+    folder, settings, prepared, table=None, seed=42, deterministic=False, code=(), **changes
+) -> Files:
     """Train and return the files; `changes` are settings of the optimizer or of the top."""
     settings = copy.deepcopy(settings)
     for key, value in changes.items():
@@ -115,7 +121,19 @@ def train(folder, settings, prepared, table=None, seed=42, **changes) -> Files:
         place[key] = value
     folder.mkdir(exist_ok=True)
     files = Files(folder)
-    run.train("my-run", settings, seed, prepared, table, threads=1, **vars(files))
+    run.train(
+        "my-run",
+        settings,
+        seed,
+        prepared,
+        table,
+        threads=1,
+        deterministic=deterministic,
+        code=code,
+        checkpoints=folder / "checkpoints",
+        checkpoint_seconds=600,
+        **vars(files),
+    )
     return files
 
 
@@ -217,7 +235,7 @@ def test_weights_and_best_scores_are_those_of_the_best_epoch(tmp_path, digits):
     facts = files.facts
     assert facts["status"] == "finished"
     assert facts["best_epoch"] == 1
-    assert files.described == {"experiment": "my-run", "seed": "42", "epoch": "1"}
+    assert files.described == {"experiment": "my-run", "seed": 42, "epoch": 1}
     assert_equal_weights(files, short)
     assert facts["test_loss_best"] == short.facts["test_loss_last"]
     assert facts["test_loss_last"] != facts["test_loss_best"]
@@ -290,6 +308,70 @@ def test_an_equal_seed_gives_equal_numbers_and_weights(tmp_path, digits, words, 
     }
 
 
+def test_equal_runs_write_equal_files_of_weights(tmp_path, digits):
+    one, two = (train(tmp_path / n, VIT, digits, epochs=1) for n in ("1", "2"))
+    assert one.weights_file.read_bytes() == two.weights_file.read_bytes()
+
+
+@pytest.fixture
+def _default_mode(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.deterministic = False
+
+
+@pytest.mark.usefixtures("_default_mode")
+def test_the_deterministic_mode_is_torchs_and_is_recorded(tmp_path, digits):
+    for deterministic in (True, False):
+        files = train(tmp_path / str(deterministic), VIT, digits, deterministic=deterministic)
+        assert files.facts["deterministic"] == deterministic
+        assert torch.are_deterministic_algorithms_enabled() == deterministic
+        assert torch.backends.cudnn.deterministic == deterministic
+        if deterministic:
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+# Interruptions
+
+
+def interrupted(folder, *arguments, after: int, **changes) -> None:
+    """Begin a run that is told to stop in its step number `after`."""
+    loss, steps = Classification.loss, iter(range(1, 1000))
+
+    def told(task, model, batch):
+        if model.training and next(steps) == after:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(task, model, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Classification, "loss", told)
+        with pytest.raises(Interrupted):
+            train(folder, *arguments, **changes)
+
+
+def test_an_interrupted_run_goes_on_and_counts_its_resumes(tmp_path, digits):
+    whole = train(tmp_path / "whole", VIT, digits)
+    for after in (2, 1):  # the second time in the first step after the resume
+        interrupted(tmp_path / "parts", VIT, digits, after=after)
+        assert not (tmp_path / "parts/run.parquet").exists()
+    files = train(tmp_path / "parts", VIT, digits)
+    pd.testing.assert_frame_equal(scores(files), scores(whole), check_exact=True)
+    assert files.weights_file.read_bytes() == whole.weights_file.read_bytes()
+    assert (files.facts["resumes"], whole.facts["resumes"]) == (2, 0)
+    assert not (tmp_path / "parts/checkpoints").exists()
+
+
+def test_a_run_with_other_settings_code_or_mode_starts_anew(tmp_path, digits, caplog):
+    code = tmp_path / "code.py"
+    code.write_text("one = 1\n")
+    interrupted(tmp_path / "a", VIT, digits, after=4, code=[code])
+    code.write_text("two = 2\n")
+    files = train(tmp_path / "a", VIT, digits, code=[code], lr=0.02)
+    assert files.facts["resumes"] == 0
+    assert f"these differ: code {code}, settings.optimizer.lr" in caplog.text
+
+
 # Divergence
 
 
@@ -305,7 +387,7 @@ def test_a_run_that_diverges_is_a_result_too(tmp_path, digits):
     assert facts["seconds_total"] > 0
     assert pq.read_schema(files.metrics_file).equals(records.METRICS)
     assert len(files.metrics) == 0
-    assert files.described["epoch"] == "None"
+    assert files.described["epoch"] is None
     assert (
         load_file(files.weights_file).keys()
         == models.build("vit", VIT["model"], json.loads(digits.with_suffix(".json").read_text()))
@@ -321,7 +403,7 @@ def test_a_run_that_diverges_late_keeps_the_weights_of_its_best_epoch(tmp_path, 
     assert facts["status"] == "diverged"
     assert facts["diverged_step"] > 3  # an epoch has three steps
     assert facts["best_epoch"] == 1
-    assert files.described["epoch"] == "1"
+    assert files.described["epoch"] == 1
     assert_equal_weights(files, good)
     assert set(files.metrics.epoch) == {1}
     assert facts["validation_loss_last"] == good.facts["validation_loss_last"]

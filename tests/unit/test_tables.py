@@ -363,6 +363,18 @@ def test_without_divergence_there_is_no_column_for_it(tmp_path, name):
     assert "diverged" not in build(name, study(tmp_path, [a_run(f"{family}-a")]))
 
 
+def test_runs_that_were_interrupted_are_marked_beside_their_times(tmp_path):
+    runs = [
+        a_run("vit-broken", 1, resumes=3),
+        a_run("vit-broken", 2),
+        a_run("vit-whole"),
+    ]
+    table = build("wall-clock", *frames(tmp_path, runs))
+    assert table.loc["vit-broken", "resumed"] == "1 resumed"
+    assert table.loc["vit-whole", "resumed"] == ""
+    assert "resumed" not in build("wall-clock", *frames(tmp_path, runs[1:]))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_of_which_every_run_diverged_still_has_its_tables(tmp_path, name):
     runs = [a_run(f"{f}-a", status="diverged", diverged_step=1) for f in ("lstm", "vit", "cnn")]

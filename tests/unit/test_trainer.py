@@ -3,78 +3,15 @@
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tiny import CPU, FIXED, LSTM, MODELS, images, settings, sgd, start, text, timeless
 from trainstudy import models, optimizers, trainer
 from trainstudy.arrays import Dataset
 from trainstudy.tasks import TASKS, Task, stream
 from trainstudy.trainer import Outcome, fit
-
-CPU = torch.device("cpu")
-SPLITS = ("train", "validation", "test")
-FIXED = {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1}
-VIT = {"depth": 1, "dim": 16, "heads": 2, "mlp": 16, "patch": 4, "norm": "pre", "dropout": 0.0}
-LSTM = {"layers": 1, "hidden": 16, "embedding": "learned", "embedding_size": 12, "dropout": 0.0}
-MODELS = {
-    "vit": ("vit", VIT),
-    "lstm": ("lstm", LSTM),
-    "googlenet": ("cnn", {"name": "googlenet"}),
-    "resnet": ("cnn", {"name": "resnet"}),
-    "resnet-preact": ("cnn", {"name": "resnet-preact"}),
-    "densenet": ("cnn", {"name": "densenet"}),
-}
-
-
-def images() -> Dataset:
-    """Return noisy images whose brightness decides their class."""
-    rng = np.random.default_rng(0)
-    arrays, shapes = {}, {}
-    for split, count in zip(SPLITS, (48, 16, 16), strict=True):
-        labels = rng.permutation(count).astype(np.uint8) % 2
-        noise = rng.integers(0, 128, (count, 1, 8, 8))
-        arrays[f"{split}.images"] = (noise + 127 * labels[:, None, None, None]).astype(np.uint8)
-        arrays[f"{split}.labels"] = labels
-        shapes[f"{split}.images"] = [count, 1, 8, 8]
-    manifest = {"kind": "images", "classes": 2, "mean": [0.5], "deviation": [0.3]}
-    return Dataset(arrays, manifest | {"shapes": shapes})
-
-
-def text() -> Dataset:
-    """Return a text that says the same five tokens over and over."""
-    arrays = {f"{split}.tokens": np.tile(np.arange(1, 6, dtype=np.uint16), 21) for split in SPLITS}
-    return Dataset(arrays, {"kind": "text", "vocabulary": 6, "bytes": dict.fromkeys(SPLITS, 200)})
-
-
-def settings(name: str, **changed) -> dict:
-    family, model = MODELS[name]
-    return {
-        "family": family,
-        "model": model,
-        "epochs": 3,
-        "batch_size": 4 if family == "lstm" else 16,
-        "sequence_length": 8,
-        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
-        "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 5e-4, "momentum": 0.9},
-        "schedule": FIXED,
-        "gradient_clipping": None,
-        "label_smoothing": 0.0,
-        "precision": "fp32",
-    } | changed
-
-
-def sgd(lr: float) -> dict:
-    return {"name": "sgd", "lr": lr, "weight_decay": 0.0, "momentum": 0.0}
-
-
-def start(chosen: dict, seed: int = 1) -> tuple[Task, nn.Module]:
-    """Return the task and the fresh model of a run."""
-    dataset = text() if chosen["family"] == "lstm" else images()
-    torch.manual_seed(seed)
-    model = models.build(chosen["family"], chosen["model"], dataset.manifest)
-    return TASKS[dataset.manifest["kind"]](dataset, chosen, seed, CPU), model
 
 
 def run(chosen: dict, seed: int = 1) -> Outcome:
@@ -84,14 +21,6 @@ def run(chosen: dict, seed: int = 1) -> Outcome:
 def values(outcome: Outcome, split: str, metric: str) -> list[float]:
     """Return a score of every epoch."""
     return [r["value"] for r in outcome.rows if (r["split"], r["metric"]) == (split, metric)]
-
-
-def timeless(outcome: Outcome) -> list[tuple]:
-    return [
-        (row["epoch"], row["split"], row["metric"], row["value"])
-        for row in outcome.rows
-        if row["metric"] != "seconds"
-    ]
 
 
 def train_epoch(task: Task, model: nn.Module, optimizer, epoch: int, chosen: dict) -> Tensor:
@@ -123,8 +52,8 @@ class ScriptedTask:
     def __init__(self, validation: list[dict], losses: dict[int, float] | None = None) -> None:
         self.validation, self.losses = iter(validation), losses or {}
 
-    def batches(self, epoch: int) -> Iterator[int]:
-        yield from range(epoch * 2 - 1, epoch * 2 + 1)  # the step, counted from 1
+    def batches(self, epoch: int, augmentation: torch.Generator, first: int) -> Iterator[int]:
+        yield from range(epoch * 2 - 1 + first, epoch * 2 + 1)  # the step, counted from 1
 
     def loss(self, model: nn.Module, step: int) -> tuple[Tensor, Tensor]:
         return self.losses.get(step, 0.0) - model.weight.sum(), torch.zeros(2, 1)
@@ -346,13 +275,69 @@ def test_label_smoothing_changes_training_but_not_what_is_reported(name):
     assert values(other, "test", "loss") != values(one, "test", "loss")
 
 
-def test_progress_lines_name_epoch_step_and_loss(monkeypatch, caplog):
-    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_LINES", -1)
-    with caplog.at_level("INFO"):
-        run(settings("vit", epochs=2))
-    assert "epoch 2/2  step 3/3  loss" in caplog.text
-    assert "validation loss" in caplog.text
-    assert "images/s" in caplog.text
+# What must not decide anything
+
+
+def altered(dataset: Dataset, split: str) -> Dataset:
+    """Return a data set one of whose splits holds something else."""
+    turned = {
+        name: array[::-1].copy() if name.startswith(split) and array.ndim == 1 else array
+        for name, array in dataset.arrays.items()
+    }
+    return Dataset(turned, dataset.manifest)
+
+
+@pytest.mark.parametrize("name", ["vit", "lstm"])
+def test_the_test_split_decides_nothing(name):
+    def outcome(dataset: Dataset) -> Outcome:
+        torch.manual_seed(1)
+        model = models.build(chosen["family"], chosen["model"], dataset.manifest)
+        return fit(TASKS[dataset.manifest["kind"]](dataset, chosen, 1, CPU), model, chosen)
+
+    chosen = settings(name, optimizer=sgd(0.3), epochs=4)
+    dataset = text() if name == "lstm" else images()
+    one, other = outcome(dataset), outcome(altered(dataset, "test"))
+    tests = [row for row in timeless(one) if row[1] == "test"]
+    assert tests
+    assert tests != [row for row in timeless(other) if row[1] == "test"]
+    assert [r for r in timeless(one) if r[1] != "test"] == [
+        r for r in timeless(other) if r[1] != "test"
+    ]
+    assert (one.best_epoch, one.best_score) == (other.best_epoch, other.best_score)
+    assert all(torch.equal(one.weights[key], other.weights[key]) for key in one.weights)
+
+
+def test_the_test_split_is_looked_at_only_when_the_training_is_over(monkeypatch):
+    chosen = settings("vit")
+    task, model = start(chosen)
+    asked, evaluate = [], task.evaluate
+    monkeypatch.setattr(
+        task, "evaluate", lambda m, split: asked.append(split) or evaluate(m, split)
+    )
+    fit(task, model, chosen)
+    assert asked[:3] == ["validation"] * 3
+    assert set(asked[3:]) == {"test"}
+
+
+@pytest.mark.parametrize("name", ["vit", "lstm", "resnet"])
+def test_how_often_is_evaluated_changes_no_number(name, monkeypatch):
+    extra = {} if name == "resnet" else {"dropout": 0.2}
+    chosen = settings(name, model=MODELS[name][1] | extra)
+    plain = run(chosen)
+    task, model = start(chosen)
+    loss, steps = task.loss, iter(range(1000))
+
+    def between_the_steps(model: nn.Module, batch: tuple) -> tuple:
+        if model.training and next(steps) % 2:
+            task.evaluate(model, "validation")
+            model.train()
+        return loss(model, batch)
+
+    monkeypatch.setattr(task, "loss", between_the_steps)
+    often = fit(task, model, chosen)
+    assert next(steps) == 3 * task.steps
+    assert timeless(often) == timeless(plain)
+    assert all(torch.equal(often.weights[key], plain.weights[key]) for key in plain.weights)
 
 
 # Memory
@@ -372,4 +357,4 @@ def test_peaks_of_memory_are_those_of_training_steps_after_the_first(monkeypatch
     outcome = fit(task, model, settings("vit", epochs=1))
     training = said[: said.index("evaluate")]
     assert training == ["step", "step", "forget", "step", "read"]
-    assert outcome.memory == {"a": 1}
+    assert outcome.memory["a"] == 1

@@ -19,6 +19,7 @@ class Study:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.environment: dict[str, str] = {}  # beside that of the tests
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
@@ -31,17 +32,17 @@ class Study:
     def write_config(self) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
 
-    def snakemake(self, *arguments: str, check: bool = True) -> str:
-        """Run Snakemake and return all that it printed; without `check` it may fail."""
+    def snakemake(self, *arguments: str, check: bool = True, timeout: int = 300) -> str:
+        """Run Snakemake and return all that it printed; without `check` it must fail."""
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.folder,
-            env=environment,
+            env=environment | self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=timeout,
         )
         if check:
             assert done.returncode == 0, done.stdout
@@ -81,7 +82,7 @@ def tiny_config() -> dict:
     bases["lstm"]["model"] |= {"hidden": 16, "embedding_size": 16}
     bases["vit"]["model"] |= {"dim": 8, "heads": 2, "mlp": 16}
     return {
-        **{key: full[key] for key in ("seeds", "select", "mirror", "threads")},
+        **{key: value for key, value in full.items() if key not in ("bases", "experiments")},
         "study": "tiny",
         "select": ["core", "cnn"],
         "bases": bases,
@@ -123,5 +124,6 @@ def finished(finished_once: Study, tmp_path: Path) -> Study:
     study = Study.__new__(Study)
     study.folder, study.config = tmp_path / "copy", tiny_config()
     study.first_output, study.first_jobs = finished_once.first_output, finished_once.first_jobs
+    study.environment = {}
     shutil.copytree(finished_once.folder, study.folder)
     return study

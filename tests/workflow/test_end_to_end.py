@@ -188,10 +188,37 @@ def test_the_published_tokens_come_out_of_the_pipeline(fresh, mirror):
 
 
 @pytest.mark.slow
-def test_two_clean_runs_agree_in_everything_but_time(fresh, finished):
-    fresh.run()
+def test_clean_runs_with_one_and_two_cores_agree_in_everything_but_time(fresh, finished):
+    """`finished` ran with two cores; the study is the demo's, smaller, with threads as it has."""
+    fresh.config["threads"] = 1  # what auto gives five runs on two cores
+    fresh.write_config()
+    fresh.snakemake("--cores", "1")
     first, second = (
         pd.read_parquet(study.result("metrics.parquet")).query("metric != 'seconds'")
         for study in (fresh, finished)
     )
     pd.testing.assert_frame_equal(first.drop(columns="seconds"), second.drop(columns="seconds"))
+    for name in fresh.config["experiments"]:
+        weights = f"runs/{name}/42/weights.safetensors"
+        assert fresh.result(weights).read_bytes() == finished.result(weights).read_bytes()
+        threads = f"runs/{name}/42/run.parquet"
+        assert pq.read_table(finished.result(threads))["threads"].to_pylist() == [1]
+
+
+def test_the_deterministic_mode_trains_every_family_and_is_recorded(fresh):
+    fresh.config["experiments"] = {
+        name: fresh.config["experiments"][name] for name in ("cnn-a", "lstm-a", "vit-a")
+    }
+    fresh.run("--config", "deterministic=true")
+    runs = pd.read_parquet(fresh.result("runs.parquet"))
+    assert list(runs.deterministic) == [True] * 3
+    assert set(runs.status) == {"finished"}
+    assert "<td>deterministic</td>" in fresh.result("report.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_live_view_shows_the_rules_that_run(finished):
+    finished.result("report.html").unlink()
+    output = finished.snakemake("--cores", "1", "--logger", "rich")
+    assert re.search(r"write_report.*100%", output)
+    assert finished.result("report.html").exists()

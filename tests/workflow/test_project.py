@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,13 +47,14 @@ def test_code_is_clean(command):
 
 
 def test_what_users_install_is_part_of_what_tests_install():
-    run, dev = releases("run.txt"), releases("dev.txt")
+    run, cluster, dev = (releases(f"{name}.txt") for name in ("run", "cluster", "dev"))
     assert len(run) > 50
-    for requirement, marker in run.items():
+    assert run.keys() < cluster.keys()
+    for requirement, marker in [*run.items(), *cluster.items()]:
         assert dev[requirement] in (marker, ""), requirement  # "": on every machine
 
 
-@pytest.mark.parametrize("file", ["run.txt", "dev.txt", "installer.txt"])
+@pytest.mark.parametrize("file", ["run.txt", "cluster.txt", "dev.txt", "installer.txt"])
 def test_every_requirement_has_hashes_and_no_index_is_named(file):
     text = (ROOT / "requirements" / file).read_text()
     blocks = re.findall(r"^\S+==.*?(?=^\S|\Z)", text, re.M | re.S)
@@ -65,7 +67,7 @@ def test_conda_environments_pin_what_the_lock_holds():
     spec = importlib.util.spec_from_file_location("pin", ROOT / "envs" / "pin.py")
     pin = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pin)
-    locked = pin.locked((ROOT / "requirements" / "run.txt").read_text())
+    locked = pin.locked(pin.LOCK.read_text())
     for name, packages in pin.PACKAGES.items():
         text = (ROOT / "envs" / f"{name}.yaml").read_text()
         assert text == pin.environment(packages, locked)
@@ -89,3 +91,47 @@ def test_files_keep_their_sizes():
         assert len(script.read_text().splitlines()) <= 22, script.name
     for source in (ROOT / "src").rglob("*.py"):
         assert "snakemake" not in re.findall(r"^\s*(?:import|from) (\w+)", source.read_text(), re.M)
+
+
+PRECIOUS = [
+    "data/downloads/hub/train.parquet",
+    "data/prepared/digits.safetensors",
+    "results/full/runs/vit-a/42/run.parquet",
+    "results/full/checkpoints/vit-b/42/latest.safetensors",
+    "results/demo/report.html",
+    "results/demo/checkpoints/vit-b/42/latest.safetensors",
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "deleted"),
+    [
+        (["clean"], []),
+        (["clean-demo"], ["results/demo/"]),
+        (["clean-checkpoints"], ["results/full/checkpoints/", "results/demo/checkpoints/"]),
+        (["clean-results", "STUDY=full"], ["results/full/"]),
+        (["clean-results"], None),
+        (["clean-results", "STUDY=../data"], None),
+        (["clean-results", "STUDY=full demo"], None),
+        (["clean-results", "STUDY=*"], None),
+    ],
+)
+def test_cleaning_deletes_what_it_is_asked_to_by_name(tmp_path, target, deleted):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for file in [*PRECIOUS, "src/__pycache__/a.pyc", "tests/__init__.py", "workflow/a.smk"]:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    done = subprocess.run(["make", *target], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode == 0) == (deleted is not None), done.stdout + done.stderr
+    if deleted is None:
+        assert "Which study?" in done.stdout
+    left = [file for file in PRECIOUS if (tmp_path / file).exists()]
+    assert left == [file for file in PRECIOUS if not file.startswith(tuple(deleted or ["-"]))]
+    assert (tmp_path / "src/__pycache__").exists() == (target != ["clean"])
+
+
+def test_every_target_of_make_stands_in_its_help():
+    text = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()
+    shown = text[text.index("\nhelp:") :].split("$(VENV)/bin/python:")[0]
+    assert {*re.findall(r"[a-z][a-z-]+", shown)} >= {*targets}

@@ -1,12 +1,13 @@
 """The README keeps its promises."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from trainstudy import config
+from trainstudy import config, fetch
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -52,12 +53,32 @@ def test_its_claim_can_be_added_as_it_stands(tmp_path):
     assert claims["vit-4-quick"]["than"] == 40
 
 
-def test_its_links_and_make_targets_exist():
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("document", ["README.md", "docs/clusters.md"])
+def test_what_documents_name_exists(document):
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert ((ROOT / document).parent / target).exists(), target
+    for file in re.findall(r"`((?:src|envs|profiles|requirements|workflow|docs)/[\w./-]+)`", text):
+        assert (ROOT / file).exists() or file in ("profiles/mine", "profiles/NAME"), file
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"\bmake ([a-z-]+)", README):
+    for target in re.findall(r"^(?:.*`)?make ([a-z-]+)", text, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
+    for profile in re.findall(r"--workflow-profile ([a-z-]+)", text):
+        assert (ROOT / "profiles" / profile).is_dir() or profile in ("mine", "none"), profile
+
+
+def test_its_mirror_can_be_made_as_it_says(tmp_path):
+    """The line that writes SHA256SUMS, for a file deep below and with a blank in its path."""
+    guide = (ROOT / "docs/clusters.md").read_text()
+    command = re.search(r"^\(cd data/downloads && .*\)$", guide, re.M)[0]
+    stored = tmp_path / "data/downloads/gpt1/deep down/vocab_40000.bpe"
+    stored.parent.mkdir(parents=True)
+    stored.write_text("#version: 0.2\n")
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True)
+    source = fetch.Source("https://never.asked/", sha256=64 * "0")
+    target = tmp_path / "copy"
+    fetch.fetch("gpt1/deep down/vocab_40000.bpe", source, target, str(tmp_path / "data/downloads"))
+    assert target.read_text() == stored.read_text()
 
 
 def test_its_python_example_runs_on_the_columns_there_are(finished, monkeypatch, capsys):
@@ -68,3 +89,18 @@ def test_its_python_example_runs_on_the_columns_there_are(finished, monkeypatch,
     printed = capsys.readouterr().out
     assert "validation_loss_best" in printed
     assert re.search(r"^split\s+(test\s+)?train\s+validation", printed, re.M)
+
+
+def test_every_test_that_the_documents_name_exists():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/trust.md").read_text())
+    assert len(named) > 15
+    for file, name in named:
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.M), name
+
+
+def test_the_faults_that_the_documents_list_each_have_a_test():
+    text = (ROOT / "docs/trust.md").read_text()
+    rows = re.findall(r"^\| .* \|$", text[text.index("## Faults") :], re.M)
+    rows = [row for row in rows if not row.endswith("| test |")]
+    assert rows
+    assert all("`tests/" in row for row in rows)

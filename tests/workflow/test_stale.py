@@ -72,6 +72,18 @@ def test_reordering_keys_reruns_nothing(finished):
     assert finished.stale() == {}
 
 
+def test_another_interval_between_checkpoints_reruns_nothing(finished):
+    finished.config["checkpoint_seconds"] = 1
+    finished.write_config()
+    assert finished.stale() == {}
+
+
+def test_another_mode_trains_everything_again(finished):
+    finished.config["deterministic"] = True
+    finished.write_config()
+    assert finished.stale() == {"train": 5, **AFTER_TRAINING}
+
+
 def test_touching_source_reruns_nothing(finished):
     for file in (finished.folder / "src").rglob("*.py"):
         os.utime(file)
@@ -85,6 +97,8 @@ def test_touching_source_reruns_nothing(finished):
         ("src/trainstudy/models/lstm.py", {"train": 2, **SIZES}),
         ("src/trainstudy/models/cnn.py", {"train": 1, **SIZES}),
         ("src/trainstudy/trainer.py", {"train": 5}),
+        ("src/trainstudy/checkpoint.py", {"train": 5}),
+        ("src/trainstudy/state.py", {"train": 5}),
         ("src/trainstudy/losses.py", {"train": 5, **SIZES}),
     ],
 )

@@ -1,6 +1,11 @@
 """Fetch each pinned source, verify it, and bring each data set into its prepared form once."""
 
 
+# Runs where Snakemake does: the nodes of a cluster often reach no network, its login node does.
+localrules:
+    fetch,
+
+
 rule fetch:
     output:
         "data/downloads/{path}",
@@ -10,8 +15,6 @@ rule fetch:
         "data/benchmarks/fetch/{path}.tsv"
     conda:
         "../../envs/data.yaml"
-    resources:
-        runtime=60,
     params:
         mirror=config["mirror"],
         source=lambda wildcards: vars(SOURCES[wildcards.path]),
@@ -34,6 +37,8 @@ rule prepare:
         "data/benchmarks/prepare/{dataset}.tsv"
     conda:
         "../../envs/data.yaml"
+    resources:
+        **asking(for_preparing),
     script:
         "../scripts/prepare.py"
 
@@ -50,5 +55,7 @@ rule prepare_embedding:
         "data/benchmarks/prepare_embedding.tsv"
     conda:
         "../../envs/data.yaml"
+    resources:
+        **asking(lambda wildcards: demand.EMBEDDING),
     script:
         "../scripts/prepare_embedding.py"

@@ -29,6 +29,8 @@ rule make_tables:
         f"{RESULTS}/benchmarks/make_tables.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     params:
         reading=READING,
         titles={name: ITEMS[name]["title"] for name in TABLES},
@@ -51,6 +53,8 @@ rule plot_figures:
         f"{RESULTS}/benchmarks/plot_figures.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     params:
         reading=READING,
     script:
@@ -82,6 +86,8 @@ rule write_report:
         f"{RESULTS}/benchmarks/write_report.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     params:
         study=config["study"],
         contents=CONTENTS["items"],

@@ -1,5 +1,7 @@
 """One job per experiment and seed; and what can be said of the models without training them."""
 
+RUN = f"{RESULTS}/runs/{{experiment}}/{{seed}}"
+
 
 rule train:
     input:
@@ -8,9 +10,9 @@ rule train:
         embedding=embedding_of,
         code=code_of,
     output:
-        metrics=f"{RESULTS}/runs/{{experiment}}/{{seed}}/metrics.parquet",
-        run=f"{RESULTS}/runs/{{experiment}}/{{seed}}/run.parquet",
-        weights=f"{RESULTS}/runs/{{experiment}}/{{seed}}/weights.safetensors",
+        metrics=f"{RUN}/metrics.parquet",
+        run=f"{RUN}/run.parquet",
+        weights=f"{RUN}/weights.safetensors",
     log:
         f"{RESULTS}/logs/train/{{experiment}}/{{seed}}.log",
     benchmark:
@@ -19,9 +21,15 @@ rule train:
         "../../envs/train.yaml"
     threads: THREADS
     resources:
+        **asking(for_training),
         gpu=GPUS,
+        # Not a parameter: another interval leaves finished runs as they are.
+        checkpoint_seconds=config["checkpoint_seconds"],
     params:
         settings=lambda wildcards: settings_of.training_settings(RUNS[wildcards.experiment]),
+        deterministic=config["deterministic"],
+        # No output: Snakemake deletes those before a job starts.
+        checkpoints=f"{RESULTS}/checkpoints/{{experiment}}/{{seed}}",
     script:
         "../scripts/train.py"
 
@@ -48,8 +56,8 @@ rule size_models:
 
 rule aggregate:
     input:
-        metrics=collect(rules.train.output.metrics, experiment=RUNS, seed=config["seeds"]),
-        runs=collect(rules.train.output.run, experiment=RUNS, seed=config["seeds"]),
+        metrics=collect(f"{RUN}/metrics.parquet", experiment=RUNS, seed=config["seeds"]),
+        runs=collect(f"{RUN}/run.parquet", experiment=RUNS, seed=config["seeds"]),
     output:
         metrics=f"{RESULTS}/metrics.parquet",
         runs=f"{RESULTS}/runs.parquet",
@@ -59,5 +67,7 @@ rule aggregate:
         f"{RESULTS}/benchmarks/aggregate.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
     script:
         "../scripts/aggregate.py"

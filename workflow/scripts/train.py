@@ -13,7 +13,9 @@ with logs.job(snakemake.log[0], f"{name}/{seed}"):
         prepared=Path(snakemake.input.prepared),
         table=Path(snakemake.input.embedding) if snakemake.input.embedding else None,
         threads=snakemake.threads,
-        metrics_file=Path(snakemake.output.metrics),
-        run_file=Path(snakemake.output.run),
-        weights_file=Path(snakemake.output.weights),
+        deterministic=snakemake.params.deterministic,
+        code=[Path(file) for file in snakemake.input.code],
+        checkpoints=Path(snakemake.params.checkpoints),
+        checkpoint_seconds=snakemake.resources.checkpoint_seconds,
+        **{f"{part}_file": Path(file) for part, file in snakemake.output.items()},
     )

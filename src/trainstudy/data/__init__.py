@@ -4,6 +4,8 @@ A data set module offers
     KIND      "images" or "text"
     SHAPE     (channels, height, width), for images
     TOKENIZER the name of the vocabulary, for text
+    VOCABULARY how many tokens that has, without padding, for text
+    EXAMPLES  images or tokens of the training part: what jobs ask for follows from it (demand.py)
     ORIGIN    one sentence: what the data are and where they come from; shown in the report
     EMBEDDED  True where the data come inside an installed package rather than by download
     SOURCES   {path: fetch.Source}, the files to download; {} where none are needed

@@ -6,6 +6,7 @@ from trainstudy.fetch import Source
 
 KIND = "images"
 SHAPE = (3, 32, 32)
+EXAMPLES = 45_000
 EMBEDDED = False
 ORIGIN = "CIFAR-10 (Krizhevsky, 2009): 50,000 training and 10,000 test images in ten classes"
 

@@ -7,8 +7,9 @@ TOKENIZER = "pydocs"
 EMBEDDED = True
 ORIGIN = "Python's own language reference, as embedded in the interpreter (pydoc_data.topics)"
 SOURCES: dict = {}
+VOCABULARY = 2_000  # of the BPE that is trained on the training part
+EXAMPLES = 101_000  # about: the text differs a little between releases of Python
 
-VOCABULARY = 2_000  # tokens of the BPE that is trained on the training part
 SPLIT_SEED = 42
 
 

@@ -7,6 +7,8 @@ from trainstudy.fetch import Source
 
 KIND = "text"
 TOKENIZER = "gpt1"
+VOCABULARY = gpt1.VOCABULARY
+EXAMPLES = 2_356_376
 EMBEDDED = False
 ORIGIN = "WikiText-2 raw: text of Wikipedia (CC BY-SA 3.0 and GFDL), tokenised with GPT-1's BPE"
 

@@ -26,15 +26,22 @@ class LanguageModel(nn.Module):
             self.table = nn.Parameter(torch.randn(vocabulary, embedding_size) * 0.02)
         else:
             self.register_buffer("table", table, persistent=False)
-        self.lstm = nn.LSTM(
-            embedding_size, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
+        # Where dropout lies between layers each is a module of its own: cuDNN would draw that
+        # dropout from a state which torch neither seeds nor saves.
+        stacks = [1] * layers if dropout else [layers]
+        sizes = [embedding_size] + [hidden] * (len(stacks) - 1)
+        self.lstm = nn.ModuleList(
+            nn.LSTM(size, hidden, stack, batch_first=True)
+            for size, stack in zip(sizes, stacks, strict=True)
         )
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(hidden, embedding_size)
 
     def features(self, tokens: Tensor) -> Tensor:
         """Return what the output layer sees, (B, T) → (B, T, E); the state starts at zero."""
-        hidden, _ = self.lstm(self.dropout(F.embedding(tokens, self.table)))  # (B, T, H)
+        hidden = F.embedding(tokens, self.table)
+        for lstm in self.lstm:
+            hidden, _ = lstm(self.dropout(hidden))  # (B, T, H)
         return F.relu(self.project(self.dropout(hidden)))  # (B, T, E)
 
     def forward(self, tokens: Tensor) -> Tensor:

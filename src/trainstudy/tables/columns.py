@@ -15,11 +15,21 @@ def heads(runs: pd.DataFrame, **columns: str) -> pd.DataFrame:
     table["optimizer"] = groups["optimizer.name"].first()
     table["epochs"] = groups["epochs"].first()
     table["seeds"] = groups.size()
-    diverged = (runs.status == "diverged").groupby(runs.experiment).sum()
-    if diverged.any():
-        table["diverged"] = diverged.map(lambda count: f"{count} diverged" if count else "")
+    for word, happened in (
+        ("diverged", runs.status == "diverged"),
+        ("resumed", runs.resumes > 0),
+        ("shared a GPU", runs.gpu_shared.eq(True)),
+    ):
+        counts = happened.groupby(runs.experiment).sum()
+        if counts.any():
+            table[word] = counts.map(lambda count, word=word: f"{count} {word}" if count else "")
     table["interval"] = table["seeds"].map(lambda seeds: "95 %" if seeds > 1 else "none, one seed")
     return table
+
+
+def alone(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that had their GPU to themselves: time and memory of others mean little."""
+    return runs[~runs.gpu_shared.eq(True)]
 
 
 def add(table: pd.DataFrame, heading: str, values: pd.Series, scale: float = 1) -> None:

@@ -34,7 +34,7 @@ def wall_clock(results: Results) -> pd.DataFrame:
         ("throughput", "throughput"),
     ):
         if column in runs and (column != "seconds_compiling" or runs[column].notna().any()):
-            columns.add(table, heading, columns.by_experiment(runs, column))
+            columns.add(table, heading, columns.by_experiment(columns.alone(runs), column))
     first = runs.groupby("experiment").first()
     table["unit"] = first["throughput_unit"] + "/s"
     table["threads"] = first["threads"]
@@ -49,7 +49,7 @@ def memory(results: Results) -> pd.DataFrame:
     table = columns.heads(runs, family="family")
     for column, heading in MEASURES.items():
         if runs[column].notna().any():
-            columns.add(table, heading, columns.by_experiment(runs, column), MIB)
+            columns.add(table, heading, columns.by_experiment(columns.alone(runs), column), MIB)
     predicted = results.facts.groupby("experiment").memory_predicted.first() / MIB
     if predicted.notna().any():
         table["GPU: predicted peak of tensors (MiB)"] = predicted
@@ -71,9 +71,8 @@ def memory_predicted(results: Results) -> pd.DataFrame:
     for part, heading in PARTS.items():
         table[heading] = predicted[part] / MIB
     if runs.memory_allocated.notna().any():
-        columns.add(
-            table, "measured peak (MiB)", columns.by_experiment(runs, "memory_allocated"), MIB
-        )
+        allocated = columns.by_experiment(columns.alone(runs), "memory_allocated")
+        columns.add(table, "measured peak (MiB)", allocated, MIB)
         ratio = table["predicted peak (MiB)"] / table["measured peak (MiB)"]
         table["difference of the predicted (%)"] = ratio - 1
     else:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainstudy import models
@@ -44,10 +45,10 @@ def textbook_logits(tokens: Tensor, w: dict[str, Tensor], layers: int) -> Tensor
         x = torch.stack([w["table"][token] for token in tokens[:, step].tolist()])
         for layer in range(layers):
             gates = (
-                x @ w[f"lstm.weight_ih_l{layer}"].T
-                + w[f"lstm.bias_ih_l{layer}"]
-                + h[layer] @ w[f"lstm.weight_hh_l{layer}"].T
-                + w[f"lstm.bias_hh_l{layer}"]
+                x @ w[f"lstm.0.weight_ih_l{layer}"].T
+                + w[f"lstm.0.bias_ih_l{layer}"]
+                + h[layer] @ w[f"lstm.0.weight_hh_l{layer}"].T
+                + w[f"lstm.0.bias_hh_l{layer}"]
             )
             i, f, g, o = (gates[:, n * HIDDEN : (n + 1) * HIDDEN] for n in range(4))
             c[layer] = torch.sigmoid(f) * c[layer] + torch.sigmoid(i) * torch.tanh(g)
@@ -152,3 +153,27 @@ def test_dropout_acts_in_training_and_not_in_evaluation():
     assert not torch.equal(model.features(tokens), model.features(tokens))
     model.eval()
     assert torch.equal(model.features(tokens), model.features(tokens))
+
+
+def test_dropout_between_layers_is_that_of_the_library():
+    model, tokens = build(layers=3, dropout=0.4), random_tokens()
+    torch.manual_seed(0)
+    model.table.data.copy_(torch.randn(VOCABULARY, EMBEDDING) * 0.02)
+    library = torch.nn.LSTM(EMBEDDING, HIDDEN, 3, batch_first=True, dropout=0.4)
+    own = [weight for name, weight in model.named_parameters() if name.startswith("lstm")]
+    for one, other in zip(own, library.parameters(), strict=True):
+        assert torch.equal(one, other)  # initialised alike
+
+    torch.manual_seed(1)
+    found = model.train().features(tokens)
+    torch.manual_seed(1)
+    hidden, _ = library(model.dropout(F.embedding(tokens, model.table)))
+    expected = F.relu(model.project(model.dropout(hidden)))
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, model.eval().features(tokens))
+
+
+def test_no_dropout_is_left_to_the_library():
+    # cuDNN draws it from a state of its own, so that no run on a GPU could be repeated or resumed.
+    for dropout in (0.0, 0.4):
+        assert all(lstm.dropout == 0 for lstm in build(layers=3, dropout=dropout).lstm)

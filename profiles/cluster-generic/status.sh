@@ -1,0 +1,13 @@
+#!/bin/sh
+# Say of one Slurm job: running, success or failed. squeue knows a job for some minutes after its end
+# (MinJobAge), the accounting database, where there is one, for longer. No answer means no news.
+answer=$(squeue --noheader --states=all --format=%T --jobs="$1" 2>&1) || case $answer in
+  *'Invalid job id'*) answer=$(timeout 30 sacct -X --noheader --format=State%20 --jobs="$1" 2>/dev/null) ;;
+  *) answer=RUNNING ;;
+esac
+set -- $answer
+case ${1:-UNKNOWN} in
+  COMPLETED) echo success ;;
+  BOOT_FAIL | CANCELLED* | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | TIMEOUT | UNKNOWN) echo failed ;;
+  *) echo running ;;
+esac

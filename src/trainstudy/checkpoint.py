@@ -1,0 +1,223 @@
+"""Checkpoints: what a run needs to go on where it was, and what stops it in good order.
+
+The folder of a run holds its two newest ones, latest.safetensors and previous.safetensors. Each is
+a dictionary of tensors and, as JSON in its metadata, plain facts, with a checksum over both.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+GENERATIONS = ("latest.safetensors", "previous.safetensors")
+
+Saved = tuple[dict[str, Any], dict[str, Tensor]]  # facts, tensors
+
+
+class Interrupted(SystemExit):
+    """The run was told to stop; ends the process with exit code 75."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_CODE)
+
+
+class Unsaved:
+    """What the trainer asks of checkpoints, for a run that keeps none."""
+
+    def load(self) -> Saved | None:
+        """Return the newest usable checkpoint."""
+        return None
+
+    def due(self) -> bool:
+        """Say whether the run should save itself after this step."""
+        return False
+
+    def save(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Write a checkpoint; raises Interrupted where the run was told to stop."""
+
+    def stoppable(self) -> Any:
+        """Return a context that a signal may leave at once, with Interrupted."""
+        return nullcontext()
+
+
+class Checkpoints(Unsaved):
+    """The checkpoints of one run, as a context: while it is open, signals ask the run to stop.
+
+    `identity` is what decides the result, flat; a checkpoint with another one is not used.
+    `seconds` lie between two checkpoints of a long epoch.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], seconds: float) -> None:
+        self.folder, self.seconds = folder, seconds
+        self.identity = json.loads(json.dumps(identity))
+        self.stopping = self._may_leave = False
+
+    def __enter__(self) -> "Checkpoints":
+        self._parent = os.getppid()
+        self._lock = self._own()
+        self._last = time.monotonic()
+        self._handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        for number, handler in self._handlers.items():
+            if handler != signal.SIG_IGN:  # nohup
+                signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is Interrupted:
+            log.warning("told to stop: this process ends with exit code %d", EXIT_CODE)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def load(self) -> Saved | None:
+        """Return the newest checkpoint that is whole and belongs to this run, or None."""
+        for file in (self.folder / name for name in GENERATIONS):
+            try:
+                facts, tensors = _read(file)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                log.warning("checkpoint %s is damaged and not used: %s", file, error)
+                continue
+            changed = _differences(facts.pop("identity"), self.identity)
+            if not changed:
+                return facts, tensors
+            log.warning("checkpoint %s is not used, for these differ: %s", file, ", ".join(changed))
+        return None
+
+    def due(self) -> bool:
+        """Say whether the run should save itself: time is up, or it should stop."""
+        if os.getppid() != self._parent and not self.stopping:
+            log.warning("the process that started this run is gone")
+            self.stopping = True
+        return self.stopping or time.monotonic() - self._last >= self.seconds
+
+    def save(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Write a checkpoint; where that fails the run goes on, and the ones before stay.
+
+        Raises Interrupted where the run was told to stop.
+        """
+        new = self.folder / "new.safetensors"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(new, facts | {"identity": self.identity}, tensors)
+            latest, previous = (self.folder / name for name in GENERATIONS)
+            if latest.exists():
+                latest.replace(previous)
+            new.replace(latest)
+            sync(self.folder)
+        except (OSError, SafetensorError) as error:
+            log.warning("no checkpoint could be written, the one before is kept: %s", error)
+            self._sweep()
+        self._last = time.monotonic()
+        if self.stopping:
+            raise Interrupted
+
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """Inside, a signal raises Interrupted at once: for work that changes nothing."""
+        self._may_leave = True
+        try:
+            if self.stopping:
+                raise Interrupted
+            yield
+        finally:
+            self._may_leave = False
+
+    def remove(self) -> None:
+        """Delete the checkpoints; the run is finished and its results are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.stopping = True
+        if self._may_leave:
+            raise Interrupted
+
+    def _own(self) -> int | None:
+        """Lock the folder, which a process whose parent was killed may hold until it stops."""
+        try:
+            while True:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+                _wait_for(lock)
+                if os.fstat(lock).st_nlink:
+                    self._sweep()
+                    return lock
+                os.close(lock)  # its owner finished, and deleted it
+        except OSError as error:  # a full disk, or a file system without locks
+            log.warning("the folder of checkpoints cannot be locked: %s", error)
+            return None
+
+    def _sweep(self) -> None:
+        """Delete what a killed or failed writer left, under its own or the library's names."""
+        for file in self.folder.glob("*"):
+            if file.name not in (*GENERATIONS, "lock"):
+                file.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _wait_for(lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.warning("another process still trains this run; waiting until it ends")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _write(file: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    # On a GPU, copies one by one into the memory of the host; on a CPU, mostly no copies.
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(facts)
+    save_file(stored, file, metadata={"facts": text, "sha256": _checksum(text, stored)})
+    sync(file)
+
+
+def _read(file: Path) -> Saved:
+    """Read one checkpoint. Raises ValueError where its checksum does not fit."""
+    with safe_open(file, framework="pt") as stored:
+        described = stored.metadata()
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, no dict
+    if _checksum(described["facts"], tensors) != described["sha256"]:
+        raise ValueError("its checksum does not fit")
+    return json.loads(described["facts"]), tensors
+
+
+def _checksum(text: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {[*tensor.shape]}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the names whose values differ, sorted."""
+    missing = object()
+    names = sorted({*one, *other})
+    return [name for name in names if one.get(name, missing) != other.get(name, missing)]

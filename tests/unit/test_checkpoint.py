@@ -1,0 +1,298 @@
+"""Files of checkpoints, what is wrong with them, and signals."""
+
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiny import settings, start
+from trainstudy import checkpoint
+from trainstudy.checkpoint import Checkpoints, Interrupted
+from trainstudy.trainer import fit
+
+IDENTITY = {"settings.optimizer.lr": 0.1, "seed": 1, "code src/a.py": "c0ffee", "torch": "2.0"}
+
+
+def tensors(value: float) -> dict[str, torch.Tensor]:
+    return {
+        "one": torch.full((3, 4), value),
+        "step": torch.tensor(value),
+        "random": torch.arange(5, dtype=torch.uint8),
+    }
+
+
+def save(folder, *values: float, **changed) -> None:
+    """Write a checkpoint for each value."""
+    with Checkpoints(folder, IDENTITY | changed, 600) as checkpoints:
+        for value in values:
+            checkpoints.save({"value": value, "nan": float("nan")}, tensors(value))
+
+
+def load(folder, **changed) -> float | None:
+    """Return the value that the checkpoint in use was made with."""
+    with Checkpoints(folder, IDENTITY | changed, 600) as checkpoints:
+        found = checkpoints.load()
+    if found is None:
+        return None
+    facts, stored = found
+    assert facts["nan"] != facts["nan"]
+    assert stored.keys() == tensors(0).keys()
+    assert all(torch.equal(stored[key], t) for key, t in tensors(facts["value"]).items())
+    return facts["value"]
+
+
+def names(folder) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_the_newest_is_used_and_one_more_is_kept(tmp_path):
+    folder = tmp_path / "runs" / "my-run" / "42"
+    assert load(folder) is None
+    save(folder, 1.0, 2.0, 3.0)
+    assert names(folder) == ["latest.safetensors", "lock", "previous.safetensors"]
+    assert load(folder) == 3.0
+    (folder / "latest.safetensors").unlink()  # killed between two renames
+    assert load(folder) == 2.0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "flipped", "garbage"])
+def test_a_damaged_one_gives_way_to_the_one_before_with_a_warning(tmp_path, caplog, damage):
+    save(tmp_path, 1.0, 2.0)
+    spoil(tmp_path / "latest.safetensors", damage)
+    assert load(tmp_path) == 1.0
+    assert "latest.safetensors is damaged" in caplog.text
+    spoil(tmp_path / "previous.safetensors", damage)
+    assert load(tmp_path) is None
+    assert "previous.safetensors is damaged" in caplog.text
+
+
+def spoil(file, damage: str) -> None:
+    data = bytearray(file.read_bytes())
+    if damage == "flipped":
+        data[-1] ^= 1  # in a tensor
+    else:
+        data = {"truncated": data[: len(data) // 2], "emptied": b"", "garbage": b"\xff" * 99}[
+            damage
+        ]
+    file.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    save(folder, 1.0, 2.0)
+    return folder, (folder / "latest.safetensors").read_bytes()
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_flipped_bit_is_ever_loaded(pair, place, bit):
+    folder, whole = pair
+    data = bytearray(whole)
+    data[int(place * len(data))] ^= 1 << bit
+    (folder / "latest.safetensors").write_bytes(data)
+    assert load(folder) == 1.0
+
+
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_no_part_of_a_file_is_ever_loaded(pair, share):
+    folder, whole = pair
+    (folder / "latest.safetensors").write_bytes(whole[: int(share * len(whole))])
+    assert load(folder) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"settings.optimizer.lr": 0.2}, "settings.optimizer.lr"),
+        ({"code src/a.py": "decaf"}, "code src/a.py"),
+        ({"seed": 2, "torch": "2.1"}, "seed, torch"),
+        ({"code src/b.py": "new"}, "code src/b.py"),
+    ],
+)
+def test_one_of_another_run_is_not_used_and_the_difference_is_named(
+    tmp_path, caplog, changed, named
+):
+    save(tmp_path, 1.0)
+    assert load(tmp_path, **changed) is None
+    assert f"latest.safetensors is not used, for these differ: {named}" in caplog.text
+    caplog.clear()
+    assert load(tmp_path) == 1.0
+    assert caplog.text == ""
+
+
+def test_settings_compare_equal_after_their_way_through_a_file(tmp_path):
+    identity = {"settings.augmentation.crop_scale": (0.8, 1.0), "settings.clipping": None}
+    save(tmp_path, 1.0, **identity)
+    assert load(tmp_path, **identity) == 1.0
+
+
+@contextmanager
+def disk_full():
+    """Let no file grow beyond a few bytes, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_costs_a_warning_and_the_one_before_stays(tmp_path, caplog):
+    save(tmp_path, 1.0)
+    with disk_full():
+        save(tmp_path, 2.0)
+    assert "no checkpoint could be written, the one before is kept" in caplog.text
+    assert "File too large" in caplog.text
+    assert names(tmp_path) == ["latest.safetensors", "lock"]
+    assert load(tmp_path) == 1.0
+
+
+def test_training_goes_on_where_no_checkpoint_can_be_written(tmp_path, caplog):
+    chosen = settings("vit", epochs=2)
+    with disk_full(), Checkpoints(tmp_path, {}, 0) as checkpoints:
+        outcome = fit(*start(chosen), chosen, checkpoints)
+    assert outcome.best_epoch is not None
+    assert caplog.text.count("no checkpoint could be written") == 2 * 3 + 2
+    assert names(tmp_path) == ["lock"]
+
+
+def test_a_folder_that_cannot_be_made_stops_no_training(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    save(tmp_path / "file" / "folder", 1.0)
+    assert "cannot be locked" in caplog.text
+    assert "no checkpoint could be written" in caplog.text
+
+
+def test_what_a_killed_writer_left_is_swept_away(tmp_path):
+    save(tmp_path, 1.0)
+    (tmp_path / ".tmpA1b2C3").write_text("half a checkpoint, under the library's temporary name")
+    (tmp_path / "new.safetensors").write_text("one that was not renamed any more")
+    assert load(tmp_path) == 1.0
+    assert names(tmp_path) == ["latest.safetensors", "lock"]
+
+
+def test_a_finished_run_leaves_nothing(tmp_path):
+    folder = tmp_path / "42"
+    with Checkpoints(folder, {}, 600) as checkpoints:
+        checkpoints.save({}, tensors(1))
+        checkpoints.remove()
+    assert not folder.exists()
+
+
+# When a checkpoint is due, and what stops a run
+
+
+def test_one_is_due_after_so_many_seconds(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    with Checkpoints(tmp_path, {}, seconds=10) as checkpoints:
+        assert not checkpoints.due()
+        now[0] += 10
+        assert checkpoints.due()
+        checkpoints.save({}, tensors(1))
+        assert not checkpoints.due()
+        now[0] += 9.9
+        assert not checkpoints.due()
+
+
+@pytest.mark.parametrize("number", checkpoint.SIGNALS)
+def test_a_signal_leads_to_a_checkpoint_and_exit_code_75(tmp_path, caplog, number):
+    def told_twice():
+        with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)  # by an impatient person
+            assert checkpoints.due()
+            checkpoints.save({"value": 7.0, "nan": float("nan")}, tensors(7.0))
+
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as stopped:
+        told_twice()
+    assert stopped.value.code == 75
+    assert "exit code 75" in caplog.text
+    assert signal.getsignal(number) == before
+    assert load(tmp_path) == 7.0
+
+
+def test_a_signal_that_was_ignored_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+    try:
+        with Checkpoints(tmp_path, {}, 600) as checkpoints:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not checkpoints.due()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_leaves_at_once_what_changes_nothing(tmp_path):
+    done = []
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
+
+        def told():
+            with checkpoints.stoppable():
+                done.append("begun")
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+
+        for _ in range(2):  # the second time it is not even begun
+            with pytest.raises(Interrupted):
+                told()
+    assert done == ["begun"]
+
+
+def test_a_process_whose_parent_was_killed_stops(tmp_path, monkeypatch, caplog):
+    with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
+        assert not checkpoints.due()
+        monkeypatch.setattr(os, "getppid", lambda: 1_000_000_000)
+        assert checkpoints.due()
+        with pytest.raises(Interrupted):
+            checkpoints.save({"value": 1.0, "nan": float("nan")}, tensors(1.0))
+    assert "the process that started this run is gone" in caplog.text
+    assert load(tmp_path) == 1.0
+
+
+# Two processes for one run
+
+HOLD = """
+import fcntl, os, shutil, sys, time
+lock = os.open(sys.argv[1] + "/lock", os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.readline()
+time.sleep(1)
+if sys.argv[2] == "finish":
+    shutil.rmtree(sys.argv[1])
+"""
+
+
+@contextmanager
+def another_process(folder, end: str):
+    """Let another process hold the folder, until a second after the context is entered."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", HOLD, str(folder), end]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        yield other
+        other.kill()
+
+
+@pytest.mark.parametrize("end", ["stop", "finish"])
+def test_the_second_process_of_a_run_waits_for_the_first(tmp_path, caplog, end):
+    folder = tmp_path / "run"
+    with another_process(folder, end) as other, caplog.at_level(logging.WARNING):
+        began = time.monotonic()
+        other.stdin.write("\n")
+        other.stdin.flush()
+        save(folder, 1.0)
+        assert time.monotonic() - began > 0.9
+        assert "another process still trains this run" in caplog.text
+    assert load(folder) == 1.0

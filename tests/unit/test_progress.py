@@ -1,0 +1,33 @@
+"""The lines that say how far a run is."""
+
+import re
+
+import pytest
+
+from tiny import settings, start
+from trainstudy import progress
+from trainstudy.progress import Progress
+from trainstudy.trainer import fit
+
+
+def test_lines_name_epoch_step_and_loss(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
+    chosen = settings("vit", epochs=2)
+    with caplog.at_level("INFO"):
+        fit(*start(chosen), chosen)
+    assert "epoch 2/2  step 3/3  loss" in caplog.text
+    assert "validation loss" in caplog.text
+    assert "images/s" in caplog.text
+
+
+@pytest.mark.parametrize(("first", "left"), [(0, "0:00:20"), (3, "0:00:40")])
+def test_the_time_left_follows_from_what_this_process_did(monkeypatch, caplog, first, left):
+    # Of 12 steps 6 are done, in 20 seconds; some of them perhaps by a process before.
+    task, _ = start(settings("vit", epochs=4))
+    shown = Progress(task, epochs=4, first=first)
+    shown.start -= 20
+    with caplog.at_level("INFO"):
+        shown.step_line(2, 3, loss=1.0)
+    rate = re.search(r"([\d.,]+) images/s", caplog.text)[1]
+    assert int(rate) == pytest.approx((6 - first) * 16 / 20, abs=1)
+    assert f"{left} left" in caplog.text

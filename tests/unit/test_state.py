@@ -1,0 +1,223 @@
+"""A run that is interrupted, wherever, ends as one that never was."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tiny import FIXED, MODELS, settings, sgd, start, timeless
+from trainstudy import memory
+from trainstudy.checkpoint import Checkpoints, Interrupted
+from trainstudy.state import Outcome, State
+from trainstudy.trainer import fit
+
+MOMENTUM = {"name": "momentum", "lr": 0.05, "weight_decay": 5e-4, "momentum": 0.9}
+ADAM = {"name": "adam", "lr": 0.01, "weight_decay": 0.0, "momentum": 0.9}
+COSINE = FIXED | {"name": "cosine", "warmup_epochs": 0.5}
+STEP = FIXED | {"name": "step", "milestones": [1, 2]}
+DROPOUT = {"dropout": 0.2}
+CASES = {
+    "vit": {"model": MODELS["vit"][1] | DROPOUT, "schedule": COSINE},
+    "vit-adam-bf16": {"optimizer": ADAM, "precision": "bf16"},
+    "lstm": {"model": MODELS["lstm"][1] | DROPOUT | {"layers": 2}, "schedule": COSINE},
+    "lstm-sgd": {"optimizer": sgd(0.05), "gradient_clipping": 0.1, "label_smoothing": 0.1},
+    "googlenet": {"schedule": STEP},
+    "resnet": {"optimizer": MOMENTUM, "schedule": STEP},
+    "resnet-preact": {"optimizer": MOMENTUM},
+    "densenet": {"epochs": 2},
+}
+
+
+def case(name: str) -> dict:
+    family = name if name in MODELS else name.split("-")[0]
+    return settings(family, **CASES[name])
+
+
+class OneStep(Checkpoints):
+    """Stops after every step, and at the end of every epoch."""
+
+    def due(self) -> bool:
+        self.stopping = True
+        return True
+
+    def save(self, *saved) -> None:
+        self.stopping = True
+        super().save(*saved)
+
+
+def part(chosen: dict, folder: Path, kind: type[Checkpoints] = Checkpoints, **changes) -> Outcome:
+    """Go on with a run in what might be a new process: nothing is left but the folder."""
+    task, model = start(chosen)
+    for name, value in changes.items():
+        setattr(task, name, value(task))
+    torch.manual_seed(time.time_ns())
+    with kind(folder, {}, seconds=600) as checkpoints:
+        return fit(task, model, chosen, checkpoints)
+
+
+def in_parts(chosen: dict, folder: Path, kind: type[Checkpoints]) -> Outcome:
+    for _ in range(500):
+        try:
+            return part(chosen, folder, kind)
+        except Interrupted:
+            continue
+    raise AssertionError("it never ends")
+
+
+def assert_equal(one: Outcome, other: Outcome) -> None:
+    assert timeless(one) == timeless(other)
+    assert (one.best_epoch, one.best_score) == (other.best_epoch, other.best_score)
+    assert one.weights.keys() == other.weights.keys()
+    assert all(torch.equal(one.weights[key], other.weights[key]) for key in one.weights)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_run_stopped_after_every_step_ends_as_one_that_was_not(name, tmp_path):
+    chosen = case(name)
+    task, model = start(chosen)
+    whole = fit(task, model, chosen)
+    parts = in_parts(chosen, tmp_path, OneStep)
+    assert_equal(parts, whole)
+    # After every step, and again after the evaluation that ends an epoch.
+    assert parts.resumes == chosen["epochs"] * (task.steps + 1)
+    assert whole.resumes == 0
+
+
+@pytest.mark.parametrize("name", ["vit", "lstm"])
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_signal_during_an_evaluation_ends_it_and_the_run_goes_on_with_it(name, split, tmp_path):
+    chosen = case(name)
+    whole = fit(*start(chosen), chosen)
+    asked = []
+
+    def interrupting(task):
+        evaluate = type(task).evaluate
+
+        def evaluated(model, asked_split):
+            if asked_split == split:
+                asked.append(split)
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+            return evaluate(task, model, asked_split)
+
+        return evaluated
+
+    began = time.monotonic()
+    with pytest.raises(Interrupted):
+        part(chosen, tmp_path, evaluate=interrupting)
+    assert time.monotonic() - began < 30
+    assert len(asked) == 1
+    trained = []
+    outcome = part(chosen, tmp_path, loss=lambda t: counting(t, trained))
+    assert_equal(outcome, whole)
+    assert outcome.resumes == 1
+    # No step of training was repeated.
+    task, _ = start(chosen)
+    left = 2 * task.steps if split == "validation" else 0
+    assert len(trained) == left
+
+
+def counting(task, trained: list):
+    def loss(model, batch):
+        if model.training:
+            trained.append(batch)
+        return type(task).loss(task, model, batch)
+
+    return loss
+
+
+def test_a_run_that_diverges_does_so_at_the_same_step_when_it_is_taken_up_again(tmp_path):
+    steep = FIXED | {"name": "step", "milestones": [1], "gamma": 1e32}
+    chosen = settings("lstm", optimizer=sgd(0.01), schedule=steep)
+    whole = fit(*start(chosen), chosen)
+    assert whole.diverged_step is not None
+    parts = in_parts(chosen, tmp_path, OneStep)
+    assert parts.diverged_step == whole.diverged_step
+    assert_equal(parts, whole)
+
+
+def test_the_time_in_which_a_run_was_dead_does_not_count(tmp_path):
+    chosen = settings("vit", epochs=2)
+    alive, rests = 0.0, 0
+    while True:
+        began = time.monotonic()
+        try:
+            outcome = part(chosen, tmp_path, OneStep)
+            break
+        except Interrupted:
+            alive += time.monotonic() - began
+            rests += 1
+            time.sleep(0.1)
+    alive += time.monotonic() - began
+    assert rests == 8
+    assert 0 < outcome.seconds < alive
+    seconds = [row["seconds"] for row in outcome.rows]
+    assert seconds == sorted(seconds)
+    spent = {
+        (row["epoch"], row["split"]): row["value"]
+        for row in outcome.rows
+        if row["metric"] == "seconds"
+    }
+    assert all(value > 0 for value in spent.values())
+    assert sum(spent.values()) <= outcome.seconds
+    # Each epoch holds the time of all its parts: it ends where its last step did.
+    trained = {r["epoch"]: r["seconds"] for r in outcome.rows if r["split"] == "train"}
+    assert trained[1] == pytest.approx(spent[1, "train"], abs=0.05)
+
+
+def test_the_start_and_the_peaks_of_memory_are_those_of_all_parts(tmp_path, monkeypatch):
+    chosen = settings("vit", epochs=1)
+    peaks = {"memory_resident": 10**15, "memory_allocated": None, "memory_reserved": None}
+    monkeypatch.setattr(memory, "peaks", lambda device: peaks)
+    task, model = start(chosen)
+    first = State(task, model, chosen)
+    first.outcome.started = "2000-01-01T00:00:00+00:00"
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
+        checkpoints.save(*first.capture())
+    monkeypatch.undo()
+    outcome = part(chosen, tmp_path)
+    assert outcome.started == "2000-01-01T00:00:00+00:00"
+    assert outcome.memory["memory_resident"] == 10**15
+    assert outcome.memory["memory_allocated"] is None
+
+
+def test_a_run_that_moves_to_another_machine_says_so(tmp_path, caplog):
+    chosen = settings("vit", epochs=1)
+    state = State(*start(chosen), chosen)
+    here = state.outcome.places
+    state.outcome.places = ["an abacus, 1 threads"]
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
+        checkpoints.save(*state.capture())
+    outcome = part(chosen, tmp_path)
+    assert outcome.places == ["an abacus, 1 threads", *here]
+    assert "started elsewhere (an abacus, 1 threads)" in caplog.text
+
+
+def test_the_optimizer_keeps_the_memory_format_of_its_weights(tmp_path):
+    chosen = settings("resnet", optimizer=MOMENTUM, epochs=1)
+    with pytest.raises(Interrupted):
+        part(chosen, tmp_path, OneStep)
+    state = State(*start(chosen), chosen)
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
+        state.restore(*checkpoints.load())
+    weights = [w for w in state.model.parameters() if w.ndim == 4]
+    assert any(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+    for weight in weights:
+        assert state.optimizer.state[weight]["momentum_buffer"].stride() == weight.stride()
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_resumed_exactly_too(tmp_path):
+    chosen = case("vit") | {"compile": True}
+    whole = fit(*start(chosen), chosen)
+    torch._dynamo.reset()
+    with pytest.raises(Interrupted):
+        part(chosen, tmp_path, OneStep)
+    torch._dynamo.reset()
+    outcome = part(chosen, tmp_path)
+    assert_equal(outcome, whole)
+    assert outcome.resumes == 1
+    assert outcome.seconds_compiling > 0

@@ -1,0 +1,200 @@
+"""Training processes are killed at random instants, go on, and end as those that were not."""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trainstudy import arrays, data, logs, records, run
+
+# The processes fork from one that has imported torch: 30 imports of it take over a minute.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["trainstudy.run"])
+
+COMMON = {"gradient_clipping": 1.0, "label_smoothing": 0.1, "precision": "fp32"}
+ADAMW = {"name": "adamw", "lr": 0.003, "weight_decay": 5e-4, "momentum": 0.9}
+COSINE = {"name": "cosine", "warmup_epochs": 1, "milestones": [], "gamma": 0.1}
+IMAGES = {"augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]}}
+SETTINGS = {
+    "lstm": COMMON | {
+        "family": "lstm", "dataset": "pydocs", "epochs": 3, "batch_size": 8,
+        "model": {
+            "layers": 2, "hidden": 32, "embedding": "learned", "embedding_size": 24, "dropout": 0.2
+        },
+        "sequence_length": 32, "optimizer": ADAMW, "schedule": COSINE,
+    },
+    "vit": COMMON | IMAGES | {
+        "family": "vit", "dataset": "digits", "epochs": 6, "batch_size": 32,
+        "model": {
+            "depth": 2, "dim": 32, "heads": 4, "mlp": 64, "patch": 2, "norm": "pre", "dropout": 0.2
+        },
+        "optimizer": ADAMW, "schedule": COSINE,
+    },
+    "cnn": COMMON | IMAGES | {
+        "family": "cnn", "dataset": "digits", "epochs": 3, "batch_size": 32,
+        "model": {"name": "resnet"},
+        "optimizer": {"name": "momentum", "lr": 0.05, "weight_decay": 1e-4, "momentum": 0.9},
+        "schedule": COSINE | {"name": "step", "milestones": [2]},
+    },
+}  # fmt: skip
+TIMES = ["seconds_total", "seconds_training", "seconds_evaluating", "throughput", "started",
+         "memory_resident", "resumes"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> dict[str, Path]:
+    """Return some digits and a text in which half of the tokens follow from the one before."""
+    folder = tmp_path_factory.mktemp("prepared")
+    images, manifest = data.find("digits").prepare({})
+    manifest |= {"kind": "images", "origin": "embedded", "description": "digits"}
+    few = {name: array[:512] for name, array in images.items()}
+    arrays.save(few, manifest, folder / "digits.safetensors", folder / "digits.json")
+
+    rng, text = np.random.default_rng(0), {}
+    for split, count in (("train", 16_000), ("validation", 2_000), ("test", 2_000)):
+        tokens = rng.integers(1, 200, count)
+        tokens[1::2] = (tokens[::2] * 7) % 199 + 1
+        text[f"{split}.tokens"] = tokens.astype(np.uint16)
+    manifest = {
+        "kind": "text", "origin": "embedded", "description": "chains", "vocabulary": 200,
+        "bytes": dict.fromkeys(("train", "validation", "test"), 9_000),
+    }  # fmt: skip
+    arrays.save(text, manifest, folder / "pydocs.safetensors", folder / "pydocs.json")
+    return {name: folder / f"{name}.safetensors" for name in ("digits", "pydocs")}
+
+
+def train(family: str, prepared: Path, folder: Path) -> None:
+    """Do in a process of its own what workflow/scripts/train.py does."""
+    with logs.job(str(folder / "log"), family):
+        logging.getLogger().handlers.pop()  # the terminal
+        run.train(
+            family,
+            SETTINGS[family],
+            seed=1,
+            prepared=prepared,
+            table=None,
+            threads=1,
+            deterministic=False,
+            code=[Path(run.__file__)],
+            checkpoints=folder / "checkpoints",
+            checkpoint_seconds=0.1,
+            **{f"{part}_file": folder / part for part in ("metrics", "run", "weights")},
+        )
+
+
+class Killer:
+    """Starts training processes and kills them."""
+
+    def __init__(self, prepared: dict[str, Path], rng: random.Random) -> None:
+        self.prepared, self.rng = prepared, rng
+        self.kills = self.while_writing = 0
+
+    def start(self, family: str, folder: Path):
+        folder.mkdir(exist_ok=True)
+        prepared = self.prepared[SETTINGS[family]["dataset"]]
+        process = PROCESSES.Process(target=train, args=(family, prepared, folder))
+        process.start()
+        return process
+
+    def whole(self, family: str, folder: Path) -> float:
+        """Let a run end; return its seconds."""
+        began = time.monotonic()
+        process = self.start(family, folder)
+        process.join()
+        assert process.exitcode == 0, (folder / "log").read_text()
+        return time.monotonic() - began
+
+    def kill(self, family: str, folder: Path, seconds: float) -> bool:
+        """Kill a run right after its start, while it writes, or at any time; False: it ended."""
+        left = half_written(folder)
+        process = self.start(family, folder)
+        match self.rng.choice(["start", "writing", "any"]):
+            case "start":
+                process.join(self.rng.uniform(0, 0.2))
+            case "any":
+                process.join(self.rng.uniform(0, seconds))
+            case "writing":
+                awaited = self.rng.randint(1, 8)
+                seen = set(left)
+                while process.is_alive() and len(seen) < len(left) + awaited:
+                    seen |= half_written(folder)
+        process.kill()
+        process.join()
+        if process.exitcode == 0:
+            return False
+        assert process.exitcode == -9, (folder / "log").read_text()
+        self.kills += 1
+        self.while_writing += bool(half_written(folder) - left)
+        return True
+
+
+def half_written(folder: Path) -> set[tuple[str, int]]:
+    """Return the checkpoints that have no final name yet, each with its inode."""
+    found = set()
+    for file in (folder / "checkpoints").glob("*"):
+        if file.name.startswith((".tmp", "new")):
+            with contextlib.suppress(FileNotFoundError):
+                found.add((file.name, file.stat().st_ino))
+    return found
+
+
+def assert_equal(folder: Path, reference: Path) -> None:
+    """Compare all files of two runs, but for times."""
+    one, other = (
+        pd.read_parquet(place / "metrics").query("metric != 'seconds'").drop(columns="seconds")
+        for place in (folder, reference)
+    )
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    assert not one.duplicated(records.METRICS_KEYS).any()
+    assert (folder / "weights").read_bytes() == (reference / "weights").read_bytes()
+    one, other = (
+        pd.read_parquet(place / "run").drop(columns=TIMES) for place in (folder, reference)
+    )
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    assert not (folder / "checkpoints").exists()
+
+
+def kill_and_compare(prepared, tmp_path, capsys, kills: int, families: list[str]) -> Killer:
+    """Kill runs of each family so often, let them end, and compare."""
+    seed = int(os.environ.get("TRAINSTUDY_KILL_SEED", random.SystemRandom().randrange(10**6)))
+    with capsys.disabled():
+        print(f"\nkills: TRAINSTUDY_KILL_SEED={seed}")
+    killer = Killer(prepared, random.Random(seed))
+    for family in families:
+        reference = tmp_path / family
+        seconds = killer.whole(family, reference)
+        done, ended = 0, 0
+        while done < kills:
+            folder = tmp_path / f"{family}-{ended}"
+            before = done
+            while done < kills and killer.kill(family, folder, seconds):
+                done += 1
+            killer.whole(family, folder) if not (folder / "weights").exists() else None
+            assert_equal(folder, reference)
+            resumes = pd.read_parquet(folder / "run").resumes.item()
+            assert 0 <= resumes <= done - before
+            ended += 1
+    with capsys.disabled():
+        print(
+            f"{killer.kills} kills, {killer.while_writing} of them while a checkpoint was written"
+        )
+    return killer
+
+
+@pytest.mark.slow
+def test_thirty_kills_change_no_number(prepared, tmp_path, capsys):
+    killer = kill_and_compare(prepared, tmp_path, capsys, kills=12, families=["lstm", "vit", "cnn"])
+    assert killer.kills >= 36
+    assert killer.while_writing > 0
+
+
+def test_four_kills_change_no_number(prepared, tmp_path, capsys):
+    killer = kill_and_compare(prepared, tmp_path, capsys, kills=2, families=["lstm", "cnn"])
+    assert killer.kills == 4

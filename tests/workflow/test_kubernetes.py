@@ -1,0 +1,47 @@
+"""The profile for Kubernetes, against a stand-in for its API that runs jobs as processes."""
+
+import os
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kubernetes_api import Kubernetes
+
+
+@pytest.fixture
+def cluster(tmp_path_factory):
+    python = str(Path(sys.executable).parent)
+    server = Kubernetes(
+        tmp_path_factory.mktemp("kubernetes"), {"PATH": f"{python}:{os.environ['PATH']}"}
+    )
+    yield server
+    server.close()
+
+
+@pytest.mark.slow
+def test_jobs_become_pods_with_memory_gpu_and_the_shared_folder(fresh, cluster):
+    fresh.environment = {"KUBECONFIG": str(cluster.kubeconfig), "PWD": str(fresh.folder)}
+    fresh.config["experiments"]["vit-bad"] = {"base": "vit", "batch_size": 2_000}
+    fresh.write_config()
+    good, bad = (f"results/tiny/runs/{name}/42/run.parquet" for name in ("vit-a", "vit-bad"))
+    output = fresh.snakemake(
+        good, bad, "--workflow-profile", "kubernetes", "--retries", "1", check=False
+    )
+    assert pd.read_parquet(fresh.folder / good).status.tolist() == ["finished"]
+    said = [
+        file
+        for file in (fresh.folder / ".snakemake/auxiliary/kubernetes-logs").glob("*.log")
+        if "batch_size 2000 is larger than the training set" in file.read_text()
+    ]
+    assert said
+    assert all(file.name in output for file in said)
+
+    asked = [job["resources"] for job in cluster.jobs.values()]
+    prepare, trains = asked[0], [each for each in asked if "nvidia.com/gpu" in each["limits"]]
+    assert prepare["limits"]["memory"] == "1100M"
+    assert sorted(each["limits"]["memory"] for each in trains) == ["11600M", "5600M", "5800M"]
+    assert all(each["limits"]["nvidia.com/gpu"] == "1" for each in trains)
+    for job in cluster.jobs.values():
+        assert {"name": "study", "mountPath": "/study"} in job["volumeMounts"]
+        assert job["image"] == "registry.example.org/trainstudy:0.1.0"

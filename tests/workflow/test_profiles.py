@@ -1,0 +1,39 @@
+"""The script that tells Snakemake, through cluster-generic, how a Slurm job fares."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+STATUS = Path(__file__).parents[2] / "profiles/cluster-generic/status.sh"
+FORGOTTEN = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
+DOWN = "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1"
+
+
+@pytest.mark.parametrize(
+    ("squeue", "sacct", "status"),
+    [
+        ("echo PENDING", "exit 9", "running"),
+        ("echo RUNNING", "exit 9", "running"),
+        ("echo COMPLETING", "exit 9", "running"),
+        ("echo PREEMPTED", "exit 9", "running"),
+        ("echo COMPLETED", "exit 9", "success"),
+        ("echo CANCELLED", "exit 9", "failed"),
+        ("echo OUT_OF_MEMORY", "exit 9", "failed"),
+        ("echo TIMEOUT", "exit 9", "failed"),
+        (FORGOTTEN, "echo '  COMPLETED '", "success"),
+        (FORGOTTEN, "echo 'CANCELLED by 1000'", "failed"),
+        (FORGOTTEN, "exit 1", "failed"),
+        (DOWN, "echo FAILED", "running"),
+    ],
+)
+def test_the_status_of_a_job_follows_squeue_then_sacct(squeue, sacct, status, tmp_path):
+    for name, answer in {"squeue": squeue, "sacct": sacct}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{answer}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [STATUS, "17"], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.stdout == f"{status}\n"

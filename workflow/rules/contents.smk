@@ -1,0 +1,39 @@
+"""What the report shows, what it lacks, and what is said when all is done."""
+
+import os
+import time
+
+import yaml
+from trainstudy import missing, timing
+
+STARTED = time.time()
+
+CONTENTS = yaml.safe_load(Path(workflow.basedir, "report/contents.yaml").read_text())
+DATASETS = sorted({run["dataset"] for run in RUNS.values()})
+MODELS = sorted({f"models/{run['family']}" for run in RUNS.values()})
+FAMILIES = {run["family"] for run in RUNS.values()}
+ITEMS = {name: item for name, item in CONTENTS["items"].items() if FAMILIES & {*item["families"]}}
+FIGURES = [name for name, item in ITEMS.items() if item["kind"] == "figure"]
+TABLES = [name for name, item in ITEMS.items() if item["kind"] in ("table", "claims")]
+MISSING = missing.of(
+    config,
+    RUNS,
+    files=[os.path.relpath(file) for file in workflow.overwrite_configfiles or []],
+    typed=workflow.config_settings.config_args or [],
+)
+
+
+def in_report(name):
+    """Return the arguments of Snakemake's report flag for a figure or a table."""
+    shown = {key: ITEMS[name][key] for key in ("category", "labels")}
+    return {"caption": f"../../report/{name}.rst", **shown}
+
+
+def closing_words():
+    """Return where the time of this call went, and where the report is."""
+    spent = timing.where_time_went(
+        [Path(RESULTS, "benchmarks"), Path("data/benchmarks")],
+        runs=[*Path(RESULTS).glob("runs/*/*/run.parquet")],
+        since=STARTED,
+    )
+    return f"{spent}\nThe report: {RESULTS}/report.html".strip()

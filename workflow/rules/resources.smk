@@ -1,0 +1,48 @@
+"""What jobs ask for. The estimates are src/trainstudy/demand.py; here they become resources."""
+
+from trainstudy import demand, provenance
+
+
+# GPUs are counted on each machine: where jobs are sent elsewhere, their scheduler counts them, and
+# the one GPU of profiles/default holds nobody back.
+resource_scopes:
+    gpu="local",
+
+
+# A training job takes a whole GPU where this machine has one. The machines that jobs are sent to may
+# have some where this one, a login node, has none: a profile says so with `set-resources`.
+GPUS = int(provenance.has_gpu())
+ASKED = {
+    name: resource.raw
+    for name, resource in workflow.resource_settings.overwrite_resources.get("train", {}).items()
+}
+TRAINS_ON_GPU = str(ASKED.get("gpu", GPUS)) != "0" or "gpu" in ASKED.get("gres", "")
+
+
+# A job on a cluster has no cores of ours to divide: there `auto` is one thread.
+THREADS = settings_of.threads(
+    config["threads"],
+    runs=len(RUNS) * len(config["seeds"]),
+    cores=None if workflow.remote_exec else workflow.resource_settings.cores,
+)
+
+
+def asking(estimate):
+    """Return the resources of a rule: estimate(wildcards), as much again with every attempt."""
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * estimate(wildcards).mem_mb,
+        "runtime": lambda wildcards, attempt: attempt * estimate(wildcards).minutes,
+    }
+
+
+def for_training(wildcards):
+    run = RUNS[wildcards.experiment]
+    return demand.training(run, THREADS, TRAINS_ON_GPU)
+
+
+def for_preparing(wildcards):
+    return demand.preparing(wildcards.dataset)
+
+
+def for_gathering(wildcards):
+    return demand.gathering(RUNS, config["seeds"])
