@@ -9,8 +9,12 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Without compiled bytecode every start of Snakemake takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
+# Snakemake, matplotlib, uv and pip keep caches in the home, and some stop where they cannot.
+ifneq ($(shell test -w "$$HOME" && echo yes),yes)
+export XDG_CACHE_HOME ?= $(CURDIR)/.cache
+endif
 
-.PHONY: demo cluster test test-all bench lint format lock \
+.PHONY: demo cluster test test-all bench lint format audit lock \
   clean clean-demo clean-checkpoints clean-results help
 
 demo: $(VENV)/run.installed
@@ -47,6 +51,14 @@ bench: $(VENV)/dev.installed
 	PYTHONPATH=src python benchmarks/page.py
 	PYTHONPATH=src python benchmarks/dag.py
 
+# Known vulnerabilities of every locked release. It asks PyPI; --strict, because otherwise a release
+# that could not be looked up counts as clean.
+audit: $(VENV)/dev.installed
+	@pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/dev.txt \
+	  && echo "Every release in requirements/ was looked up; none has a known vulnerability." \
+	  || { echo "Not clean: what stands above is a vulnerability, or says why PyPI's service could not" \
+	  "be asked (it needs the network; no answer is not a clean answer)." >&2; exit 1; }
+
 # Newest releases that pyproject.toml admits, and from them the pins of the conda environments.
 lock: $(VENV)/dev.installed
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -75,7 +87,7 @@ clean-results:
 	rm -rf "results/$(STUDY)"
 
 help:
-	@echo "make demo | cluster | test | test-all | bench | lint | format | lock |"
+	@echo "make demo | cluster | test | test-all | bench | lint | format | audit | lock |"
 	@echo "make clean | clean-demo | clean-checkpoints | clean-results STUDY=name"
 
 $(VENV)/bin/python:

@@ -19,7 +19,7 @@ PYTHON = "3.11"
 # `snakemake` is for whoever starts the study, and holds what the Snakefile itself imports.
 PACKAGES = {
     "data": [
-        "numpy", "pillow", "pooch", "pyarrow", "requests", "safetensors", "scikit-learn",
+        "numpy", "pillow", "pyarrow", "requests", "safetensors", "scikit-learn",
         "tokenizers", "tqdm",
     ],
     "train": ["numpy", "pyarrow", "safetensors", "torch"],

@@ -8,9 +8,10 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from trainstudy import data, fetch
+from trainstudy import data, fetch, files
 
 SPLITS = ("train", "validation", "test")
+LINES = 5_000  # that are tokenised at a time; each token needs 200 bytes meanwhile
 SPLIT_SEED = 42  # the published split: 10 % of the training images, by a seeded permutation
 
 
@@ -50,23 +51,45 @@ def prepare(name: str, downloads: Path, file: Path, manifest_file: Path) -> None
 
 def save(arrays: dict[str, np.ndarray], manifest: dict, file: Path, manifest_file: Path) -> None:
     """Write a data set; the manifest gains the shape of every array and the file's checksum."""
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, file)
+    with files.whole(file) as part:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part)
     shapes = {name: [*array.shape] for name, array in arrays.items()}
     complete = {**manifest, "shapes": shapes, "sha256": fetch.sha256(file)}
-    manifest_file.write_text(json.dumps(complete, indent=2, sort_keys=True) + "\n")
+    with files.whole(manifest_file) as part:
+        part.write_text(json.dumps(complete, indent=2, sort_keys=True) + "\n")
 
 
 def load(file: Path) -> Dataset:
-    """Read a data set; the manifest lies beside it with the ending .json."""
+    """Read a data set; the manifest lies beside it with the ending .json.
+
+    Raises DataError where the file is not, byte for byte, the one that the manifest describes.
+    """
+    manifest_file = file.with_suffix(".json")
+    again = f"Delete {file} and {manifest_file} and run again."
+    try:
+        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+        expected = manifest["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise files.DataError(f"{manifest_file} is broken ({error!r}). {again}") from error
+    if fetch.sha256(file) != expected:
+        raise files.DataError(f"{file} has changed since it was prepared. {again}")
     with safe_open(file, framework="numpy") as stored:
         arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, no dict
-    return Dataset(arrays, json.loads(file.with_suffix(".json").read_text()))
+    return Dataset(arrays, manifest)
 
 
 def split_images(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Part a training set (N, C, H, W), (N,) into 90 % training and 10 % validation."""
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
+    """Part a training set (N, C, H, W), (N,) into 90 % training and 10 % validation.
+
+    Raises DataError for fewer than ten images, a tenth of which would be none.
+    """
     held_out = len(images) // 10
+    if not held_out:
+        raise files.DataError(
+            f"{len(images)} training images are too few: a tenth is held out for validation, so "
+            "at least 10 are needed."
+        )
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
     train, validation = order[:-held_out], order[-held_out:]
     return {
         "train.images": images[train],
@@ -77,11 +100,21 @@ def split_images(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray
 
 
 def encode(tokenizer, lines: list[str]) -> np.ndarray:
-    """Return the tokens of all lines in a row, (N,) uint16; ids are shifted by 1, 0 is padding."""
-    encoded = tokenizer.encode_batch_fast(lines, add_special_tokens=False)
-    tokens = np.concatenate([np.asarray(line.ids, dtype=np.int64) for line in encoded]) + 1
+    """Return the tokens of all lines in a row, (N,) uint16; ids are shifted by 1, 0 is padding.
+
+    Raises DataError where the lines hold no token at all, or one beyond 16 bits.
+    """
+    parts = [np.empty(0, dtype=np.int64)]
+    for first in range(0, len(lines), LINES):
+        encoded = tokenizer.encode_batch_fast(
+            lines[first : first + LINES], add_special_tokens=False
+        )
+        parts += [np.asarray(line.ids, dtype=np.int64) for line in encoded]
+    tokens = np.concatenate(parts) + 1
+    if not tokens.size:
+        raise files.DataError("a split of the text holds no token; its source is empty or broken.")
     if tokens.max() > np.iinfo(np.uint16).max:
-        raise ValueError(f"token {tokens.max()} does not fit the prepared form (16 bits)")
+        raise files.DataError(f"token {tokens.max()} does not fit the prepared form (16 bits)")
     return tokens.astype(np.uint16)
 
 

@@ -13,14 +13,11 @@ import jsonschema
 import yaml
 
 from trainstudy import data
-from trainstudy.places import Places
+from trainstudy.places import ConfigError, Places, read
 
 KIND_OF_FAMILY = {"lstm": "text", "vit": "images", "cnn": "images"}
+MODULE = re.compile("[a-z0-9][a-z0-9_]*")
 NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be run; the message names file, key and cure."""
 
 
 def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
@@ -49,18 +46,18 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     if not problems:
         problems += _unknown_selection(config, runs, places)
     if problems:
-        raise ConfigError(_screen(list(dict.fromkeys(problems))))
+        raise ConfigError(*dict.fromkeys(problems))
     chosen = set(config["select"])
     return {n: run for n, run in sorted(runs.items()) if n in chosen or run["group"] in chosen}
 
 
 def checked(file: Path, schema: Path) -> dict:
     """Return what a YAML file holds. Raises ConfigError where it does not obey its schema."""
-    loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    loaded = read(file)
     places = Places([file], loaded)
     problems = places.duplicates + _violations(loaded, _schema(schema), lambda p: places.find([p]))
     if problems:
-        raise ConfigError(_screen(problems))
+        raise ConfigError(*problems)
     return loaded
 
 
@@ -130,7 +127,10 @@ def _is_whole(checker: object, value: object) -> bool:
 
 
 def _is_number(checker: object, value: object) -> bool:
-    return _is_whole(checker, value) or (isinstance(value, float) and math.isfinite(value))
+    # Parquet's real numbers take whole ones only where nothing is lost.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) == value
+    return isinstance(value, float) and math.isfinite(value)
 
 
 _Validator = jsonschema.validators.extend(
@@ -161,6 +161,8 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in value]
         return [f"{find(path)}: the key '{key}' is missing." for key in missing]
+    if error.validator == "not" and isinstance(value, str):
+        return [f"{find(path)}: Windows reserves the name {value!r}; choose another."]
     if error.validator == "not":
         return [f"{find(path)}: this key has no meaning beside the others; remove it."]
     if error.validator == "enum":
@@ -178,6 +180,10 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
             f"{find(path)}: {value} is text, not a number: YAML wants a dot and a signed "
             f"exponent. Write {cure}."
         ]
+    if error.validator == "type" and _is_whole(None, value) and "number" in error.validator_value:
+        return [f"{find(path)}: {value} is not exact as a real number; write {float(value)!r}."]
+    if error.validator == "pattern" and path == ("mirror",):
+        return [f"{find(path)}: {value!r} holds control characters; remove them."]
     if error.validator == "pattern":
         return [
             f"{find(path)}: {value!r} is no good name. Use lower-case letters and digits, joined "
@@ -191,6 +197,9 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
     name, kind = run["dataset"], KIND_OF_FAMILY[run["family"]]
     if name not in data.names():
         return [(("dataset",), f"no data set '{name}'. {_known(name, data.names())}")]
+    if not MODULE.fullmatch(name):
+        message = f"the file data/{name}.py needs a name of lower-case letters, digits and _."
+        return [(("dataset",), message)]
     found: list[tuple[tuple, str]] = []
     if data.find(name).KIND != kind:
         message = f"{run['family']} models learn from {kind}, {name} holds {data.find(name).KIND}."
@@ -248,11 +257,3 @@ def _known(name: str, options) -> str:
         return f"Did you mean '{near[0]}'?"
     listed = ", ".join(options[:12]) + (", …" if len(options) > 12 else "")
     return f"Possible: {listed or 'none'}."
-
-
-def _screen(problems: list[str]) -> str:
-    """Return a message that fits one screen."""
-    shown, rest = problems[:10], len(problems) - 10
-    lines = [f"The configuration cannot be run ({len(problems)} to mend):"]
-    lines += [f"  * {problem}" for problem in shown]
-    return "\n".join(lines + ([f"  … and {rest} more."] if rest > 0 else []))

@@ -2,16 +2,20 @@
 
 import hashlib
 import logging
+import re
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
+SILENCE = 30  # seconds without a byte, after which a connection counts as dropped
+SLOWEST, WINDOW = 1_000, 60  # bytes a second, over so many seconds; slower counts as dropped
+LARGEST, LARGEST_SUMS = 2 << 30, 16 << 20  # bytes, of a file whose size is not pinned
 
 
 class FetchError(Exception):
@@ -41,13 +45,19 @@ def fetch(path: str, source: Source, target: Path, mirror: str | None = None) ->
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    if mirror is None:
-        _transfer(source.url, part)
-    else:
-        source = Source(f"{mirror.rstrip('/')}/{path}", sha256=_mirror_checksum(mirror, path, part))
-        _transfer(source.url, part)
-    _verify(part, source, target)
-    part.replace(target)
+    try:
+        if mirror is None:
+            if urlsplit(source.url).scheme != "https":
+                raise FetchError(f"{source.url} is not fetched: only https:// is, or a mirror.")
+        else:
+            checksum = _mirror_checksum(mirror, path, part)
+            source = Source(f"{mirror.rstrip('/')}/{path}", sha256=checksum)
+        _transfer(source.url, part, source.size or LARGEST)
+        _verify(part, source, target)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     log.info("%s: verified, %s bytes", target.name, f"{target.stat().st_size:,}")
 
 
@@ -98,44 +108,57 @@ def _verify(part: Path, source: Source, target: Path) -> None:
 
 def _mirror_checksum(mirror: str, path: str, part: Path) -> str:
     sums = part.with_name(part.name + ".sums")
-    _transfer(f"{mirror.rstrip('/')}/SHA256SUMS", sums)
-    lines = [line.split(maxsplit=1) for line in sums.read_text().splitlines()]
-    sums.unlink()
-    known = {fields[1].removeprefix("*"): fields[0] for fields in lines if len(fields) == 2}
-    if path not in known:
+    address = f"{mirror.rstrip('/')}/SHA256SUMS"
+    try:
+        _transfer(address, sums, LARGEST_SUMS)
+        text = sums.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FetchError(f"{address} is no text; make it anew with sha256sum.") from error
+    finally:
+        sums.unlink(missing_ok=True)
+    found = re.search(rf"^([0-9a-fA-F]{{64}}) [ *](?:\./)*{re.escape(path)}\r?$", text, re.M)
+    if found is None:
         raise FetchError(
             f"The mirror {mirror} does not have {path}: its SHA256SUMS file has no such line."
         )
-    return known[path]
+    return found[1].lower()
 
 
-def _transfer(address: str, part: Path) -> None:
-    scheme = urlsplit(address).scheme
-    if scheme in ("http", "https"):
-        _download(address, part)
-        return
-    file = Path(url2pathname(urlsplit(address).path)) if scheme == "file" else Path(address)
-    if not file.is_file():
-        raise FetchError(f"{file} does not exist. Is the key 'mirror' right?")
-    shutil.copyfile(file, part)
+def _transfer(address: str, part: Path, limit: int) -> None:
+    """Bring what lies at an address to `part`, which may grow to `limit` bytes."""
+    try:
+        scheme = urlsplit(address).scheme if "://" in address else ""
+        if scheme in ("http", "https"):
+            _download(address, part, limit)
+        elif scheme in ("", "file"):
+            file = Path(url2pathname(urlsplit(address).path) if scheme else address)
+            if not file.is_file():
+                raise FetchError(f"{file} does not exist. Is the key 'mirror' right?")
+            shutil.copyfile(file, part)
+        else:
+            raise FetchError(f"{address}: a mirror is a folder, file://, http:// or https://.")
+    except ValueError as error:  # no address at all, such as http://[
+        raise FetchError(f"{address}: {error}. Is the key 'mirror' right?") from error
+    except OSError as error:
+        raise FetchError(f"{address} could not be copied to {part}: {error}") from error
 
 
-def _download(url: str, part: Path) -> None:
-    """Download with a progress line; a dropped connection is tried again after a pause."""
-    import pooch
+def _download(url: str, part: Path, limit: int) -> None:
+    """Download with a progress line; a dropped connection goes on where it stopped."""
     import requests
+    import urllib3
 
+    part.unlink(missing_ok=True)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with _progress(part.name) as bar:
-                pooch.HTTPDownloader(progressbar=bar, timeout=30)(url, str(part), None)
+            with requests.Session() as session:
+                _receive(session, url, part, limit)
             return
-        except (requests.RequestException, OSError, ValueError) as error:
-            part.unlink(missing_ok=True)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, SlowError) as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
             refused = status is not None and 400 <= status < 500 and status not in (408, 429)
-            final = attempt == ATTEMPTS or refused
-            if final:
+            # A ValueError is an address or a redirection that can never be followed.
+            if attempt == ATTEMPTS or refused or isinstance(error, ValueError):
                 raise FetchError(
                     f"{url} could not be downloaded (attempt {attempt} of {ATTEMPTS}): {error}\n"
                     "No network here? Set the key 'mirror' to a folder or server that has the file."
@@ -145,7 +168,50 @@ def _download(url: str, part: Path) -> None:
             time.sleep(pause)
 
 
-def _progress(name: str):
+class SlowError(Exception):
+    """A server that sends, but too slowly to ever end."""
+
+
+def _receive(session, url: str, part: Path, limit: int) -> None:
+    """Take one answer; one that goes on behind what lies in `part` already is added to it."""
+    stored = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={stored}-"} if stored else {})
+    hooks = {"response": _check_redirection}
+    with session.get(url, headers=headers, hooks=hooks, stream=True, timeout=SILENCE) as answer:
+        if answer.status_code == 416:  # nothing lies behind: what is stored is whole, or not ours
+            return
+        answer.raise_for_status()
+        goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {stored}-")
+        stored = stored if answer.status_code == 206 and goes_on else 0
+        announced = stored + (answer.raw.length_remaining or 0)
+        with part.open("ab" if stored else "wb") as file, _progress(part.name, announced) as bar:
+            bar.update(stored)
+            began, counted = time.monotonic(), 0
+            while block := answer.raw.read1(1 << 16):
+                stored, counted = stored + len(block), counted + len(block)
+                if max(stored, announced) > limit:
+                    raise FetchError(f"{url} sends more than the {limit:,} bytes expected of it.")
+                file.write(block)
+                bar.update(len(block))
+                if time.monotonic() - began > WINDOW:
+                    if counted < SLOWEST * WINDOW:
+                        raise SlowError(f"fewer than {SLOWEST:,} bytes a second")
+                    began, counted = time.monotonic(), 0
+
+
+def _check_redirection(answer, *_args, **_kwargs) -> None:
+    """Let a server send us to another one, as large hosts do, but never out of https."""
+    if answer.is_redirect:
+        target = urljoin(answer.url, answer.headers["Location"])
+        allowed = ("https",) if urlsplit(answer.url).scheme == "https" else ("https", "http")
+        if urlsplit(target).scheme not in allowed:
+            raise FetchError(
+                f"{answer.url} leads to {target}, which is not followed: only "
+                f"{' and '.join(f'{scheme}://' for scheme in allowed)} from there."
+            )
+
+
+def _progress(name: str, total: int):
     from tqdm import tqdm
 
-    return tqdm(total=0, desc=name, unit="B", unit_scale=True, mininterval=1, ncols=90)
+    return tqdm(total=total or None, desc=name, unit="B", unit_scale=True, mininterval=1, ncols=90)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from trainstudy import files
 from trainstudy.fetch import Source
 
 _REPOSITORY = (
@@ -37,20 +38,53 @@ EMBEDDING_SOURCES = {
 
 
 def tokenizer(vocabulary: Path, merges: Path):
-    """Return GPT-1's tokenizer: lower-cased, BERT's normaliser and pre-tokeniser, BPE."""
+    """Return GPT-1's tokenizer: lower-cased, BERT's normaliser and pre-tokeniser, BPE.
+
+    BERT's normaliser drops NUL and other control characters. Raises DataError for a vocabulary or
+    merges that are not of the published form, or that do not belong together.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-    pairs = [tuple(line.split()) for line in merges.read_text(encoding="utf-8").splitlines()[1:]]
-    bpe = models.BPE(
-        vocab=json.loads(vocabulary.read_text(encoding="utf-8")),
-        merges=[pair for pair in pairs if len(pair) == 2],
-        unk_token="<unk>",
-        end_of_word_suffix="</w>",
-    )
+    tokens, pairs = _vocabulary(vocabulary), _merges(merges)
+    try:
+        bpe = models.BPE(vocab=tokens, merges=pairs, unk_token="<unk>", end_of_word_suffix="</w>")
+    except Exception as error:  # tokenizers has no type of its own for it
+        raise files.DataError(
+            f"{vocabulary} and {merges} do not belong together ({error}). {files.cure(merges)}"
+        ) from error
     built = Tokenizer(bpe)
     built.normalizer = normalizers.BertNormalizer(lowercase=True)
     built.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return built
+
+
+def _vocabulary(file: Path) -> dict[str, int]:
+    """Read {token: id}; the ids are those of rows of an embedding, so none may be missing."""
+    with files.sound(file):
+        tokens = json.loads(file.read_text(encoding="utf-8"))
+    ids = list(tokens.values()) if isinstance(tokens, dict) else []
+    if not all(type(number) is int for number in ids) or sorted(ids) != list(range(len(ids))):
+        raise files.DataError(f"{file} does not number its tokens 0, 1, 2, …. {files.cure(file)}")
+    if "<unk>" not in tokens:
+        raise files.DataError(f"{file} has no token <unk>. {files.cure(file)}")
+    return tokens
+
+
+def _merges(file: Path) -> list[tuple[str, str]]:
+    """Read the pairs of tokens to merge, one a line below a heading."""
+    with files.sound(file):
+        lines = file.read_text(encoding="utf-8").split("\n")
+    pairs = []
+    for number, line in enumerate(lines[1:], start=2):
+        left, *right = line.split(" ")
+        if left and len(right) == 1 and right[0]:
+            pairs.append((left, right[0]))
+        elif line:
+            raise files.DataError(
+                f"{file}, line {number}: two tokens are expected, found {line[:40]!r}. "
+                f"{files.cure(file)}"
+            )
+    return pairs
 
 
 def embeddings(
@@ -59,7 +93,8 @@ def embeddings(
     """Return the token embeddings (vocabulary + 1, size) float32 with a zero row for padding.
 
     The shards are read through a memory map, and only where the embeddings lie: behind the
-    position table (positions, size). Raises ValueError where the shards end too early.
+    position table (positions, size). Raises DataError where the shards end too early, or hold
+    anything but finite float32.
     """
     import numpy as np
 
@@ -67,18 +102,27 @@ def embeddings(
     flat = table[1:].reshape(-1)
     begin, offset = positions * size, 0
     for shard in shards:
-        stored = np.load(shard, mmap_mode="r", allow_pickle=False)
-        if stored.ndim != 1 or stored.dtype != np.float32:
-            raise ValueError(
-                f"{shard} should hold a flat list of float32, "
-                f"but has shape {stored.shape} and type {stored.dtype}"
+        with files.sound(shard):
+            stored = np.load(shard, mmap_mode="r", allow_pickle=False)
+        if not isinstance(stored, np.ndarray) or stored.ndim != 1 or stored.dtype != np.float32:
+            found = (
+                f"shape {stored.shape} and type {stored.dtype}"
+                if hasattr(stored, "shape")
+                else "an archive"
+            )
+            raise files.DataError(
+                f"{shard} should hold a flat list of float32, but has {found}. {files.cure(shard)}"
             )
         low, high = max(begin, offset), min(begin + flat.size, offset + stored.size)
         if low < high:
             flat[low - begin : high - begin] = stored[low - offset : high - offset]
+            if not np.isfinite(flat[low - begin : high - begin]).all():
+                raise files.DataError(
+                    f"{shard} holds numbers that are not finite. {files.cure(shard)}"
+                )
         offset += stored.size
     if offset < begin + flat.size:
-        raise ValueError(
+        raise files.DataError(
             f"the shards hold {offset:,} numbers, the embeddings end at "
             f"{begin + flat.size:,}; is one missing?"
         )

@@ -1,6 +1,7 @@
 """One log for every job: to its file and to the terminal, errors included."""
 
 import logging
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from pathlib import Path
 def job(file: str, name: str) -> Iterator[None]:
     """Send what is logged inside to `file` and to standard error, where `name` leads each line.
 
-    An exception is written to the file with its traceback and raised again.
+    An exception is written to the file with its traceback and raised again; where a disk is full
+    it says how much is free.
     """
     to_file = logging.FileHandler(file, mode="w", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -25,6 +27,9 @@ def job(file: str, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if "No space left" in str(error):  # from libraries that name no file, of several types
+            free = shutil.disk_usage(Path(file).parent).free / 1e6
+            error.add_note(f"{free:,.1f} MB are free on the disk of {file}.")
         to_terminal.setLevel(logging.CRITICAL)  # Snakemake shows the traceback itself
         root.error("%s failed: %s", Path(file).stem, error, exc_info=True)
         raise

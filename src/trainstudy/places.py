@@ -1,9 +1,97 @@
-"""Where each key of a configuration stands: file and line, or the command line."""
+"""Reading configuration files, and where each key stands: file and line, or the command line."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
+
+VALUES, LEVELS = 100_000, 30  # that one file may hold; the study has 700 and 5
+BITS = 1023  # of a whole number; a longer one has no floating-point neighbour
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be run: problems that each name file, key and cure."""
+
+    def __init__(self, *problems: str) -> None:
+        shown, rest = problems[:10], len(problems) - 10
+        lines = [f"The configuration cannot be run ({len(problems)} to mend):"]
+        lines += [f"  * {_printable(problem)}" for problem in shown]
+        super().__init__("\n".join(lines + ([f"  … and {rest} more."] if rest > 0 else [])))
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, whose every complaint says where."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception as error:  # a date that does not exist, !!bool maybe, 5,000 digits, …
+            problem = f"{node.value!r:.60} has no such value ({type(error).__name__}: {error})"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+
+def read(file: Path) -> tuple[dict, dict[tuple, int], list[str]]:
+    """Return what a file holds, the line of every key (by path), and complaints about keys.
+
+    Like Snakemake, it takes JSON for JSON and all else for YAML. Raises ConfigError for what is
+    neither, for anchors and nesting without measure, and for templates, which run code.
+    """
+    text, lines = _text(file), dict[tuple, int]()
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if excess := excessive(node):
+            raise ConfigError(f"{file}: {excess}")
+        complaints = list(_walk(loader, node, (), file, lines))
+        content = _json(text) or (loader.construct_document(node) if node else None)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{file}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(file)
+        raise ConfigError(f"{place}: this is not YAML: {error.problem}. {_cure(error)}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            f"{file}, line {line}: the character U+{ord(text[error.position]):04X} cannot stand in "
+            "YAML; remove it."
+        ) from None
+    except RecursionError:
+        raise ConfigError(f"{file}: {_nested()}") from None
+    return _with_keys(file, content), lines, complaints
+
+
+def _with_keys(file: Path, content: object) -> dict:
+    """Return the content of a file, which must be keys, and none that Snakemake itself acts on."""
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{file}: keys such as 'study: full' are expected at the top, found "
+            f"{'nothing' if content is None else type(content).__name__}; compare config.yaml."
+        )
+    if excess := excessive(content):
+        raise ConfigError(f"{file}: {excess}")
+    if "__use_yte__" in content:
+        raise ConfigError(f"{file}, __use_yte__: a template can run any code; write plain YAML.")
+    if "pathvars" in content:
+        raise ConfigError(f"{file}, pathvars: this study has no such key; remove it.")
+    return content
+
+
+def excessive(content: object) -> str | None:
+    """Say what is too much about a configuration: nesting, values, or a number's length."""
+    count, left = 0, [(content, 0)]
+    while left:
+        value, level = left.pop()
+        count += 1
+        if level > LEVELS:
+            return _nested()
+        if count > VALUES:
+            return f"it stands for more than {VALUES:,} values (anchors count wherever used)."
+        if isinstance(value, int) and value.bit_length() > BITS:
+            return f"a whole number of {value.bit_length()} bits is too large for any key."
+        left += [(part, level + 1) for part in _parts(value)]
+    return None
 
 
 class Places:
@@ -12,40 +100,23 @@ class Places:
     def __init__(self, files: list[Path], config: dict) -> None:
         self.lines: dict[tuple, str] = {}
         self.duplicates: list[str] = []
+        self.whole = str(files[0]) if files else "the configuration"
         stored: dict = {}
-        for file in files:
-            text = Path(file).read_text(encoding="utf-8")
-            self._walk(yaml.compose(text), (), Path(file))
-            _update(stored, yaml.safe_load(text) or {})
+        for file in filter(Path.exists, map(Path, files)):  # --configfile can stand in for a file
+            content, lines, complaints = read(file)
+            self.lines |= {path: f"{file}, line {line}" for path, line in lines.items()}
+            self.duplicates += complaints
+            _update(stored, content)
+        if excess := excessive(config):
+            raise ConfigError(f"command line (--config): {excess}")
         self.typed = set(_differing(config, stored))  # what --config set
-
-    def _walk(self, node: yaml.Node | None, path: tuple, file: Path) -> None:
-        if isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self._place(item, (*path, index), file)
-        elif isinstance(node, yaml.MappingNode):
-            seen: dict[str, int] = {}
-            for key, value in node.value:
-                line = key.start_mark.line + 1
-                if key.value in seen:
-                    self.duplicates.append(
-                        f"{file}, line {line}, {_dotted((*path, key.value))}: this key stands a "
-                        f"second time (first on line {seen[key.value]}). Rename or remove one."
-                    )
-                seen[key.value] = line
-                self.lines[(*path, key.value)] = f"{file}, line {line}"
-                self._walk(value, (*path, key.value), file)
-
-    def _place(self, node: yaml.Node, path: tuple, file: Path) -> None:
-        self.lines[path] = f"{file}, line {node.start_mark.line + 1}"
-        self._walk(node, path, file)
 
     def find(self, paths: list[tuple]) -> str:
         """Return file, line and key of the first of the paths that stands in a file.
 
         A path may reach deeper than the file (a missing or a default key): its owner is named then.
         """
-        paths = [tuple(p if isinstance(p, int) else str(p) for p in path) for path in paths]
+        paths = [tuple(map(str, path)) for path in paths]
         for path in paths:
             if any(path[: len(typed)] == typed for typed in self.typed):
                 return f"command line (--config), {_dotted(path)}"
@@ -55,7 +126,70 @@ class Places:
             for path in paths:
                 if path[:-depth] in self.lines:
                     return f"{self.lines[path[:-depth]]}, {_dotted(path)}"
-        return f"command line (--config), {_dotted(paths[0])}" if paths[0] else "the configuration"
+        return f"command line (--config), {_dotted(paths[0])}" if paths[0] else self.whole
+
+
+def _parts(value: object) -> Iterable:
+    """Return what a dict, list or node of YAML holds, keys included."""
+    if isinstance(value, dict | yaml.MappingNode):
+        pairs = value.items() if isinstance(value, dict) else value.value
+        return [part for pair in pairs for part in pair]
+    if isinstance(value, yaml.SequenceNode):
+        return value.value
+    return value if isinstance(value, list | tuple | set) else ()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{file}, line {line}: this is not UTF-8 text ({error.reason}); save the file as UTF-8."
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _cure(error: yaml.MarkedYAMLError) -> str:
+    if "'\\t'" in str(error.problem):
+        return "Indent with spaces, not with tabs."
+    return "Look at this line and the one above: indentation, brackets, quotes, colons."
+
+
+def _nested() -> str:
+    return f"it is nested deeper than {LEVELS} levels; does an anchor (&) contain itself?"
+
+
+def _walk(
+    loader: _Loader, node: yaml.Node | None, path: tuple, file: Path, lines: dict[tuple, int]
+) -> Iterator[str]:
+    """Note the line of every key and item below a node; yield what is wrong with its keys."""
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[(*path, str(index))] = item.start_mark.line + 1
+            yield from _walk(loader, item, (*path, str(index)), file, lines)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key_node, value in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key, line = str(loader.construct_object(key_node, deep=True)), key_node.start_mark.line
+            below = (*path, key)
+            if key in seen:
+                yield (
+                    f"{file}, line {line + 1}, {_dotted(below)}: this key stands a second time "
+                    f"(first on line {seen[key]}). Rename or remove one."
+                )
+            seen[key] = lines[below] = line + 1
+            yield from _walk(loader, value, below, file, lines)
 
 
 def _update(lower: dict, upper: dict) -> None:
@@ -82,3 +216,9 @@ def _differing(config: object, stored: object, path: tuple = ()) -> Iterator[tup
 
 def _dotted(path: tuple) -> str:
     return ".".join(map(str, path))
+
+
+def _printable(problem: str) -> str:
+    """Return a problem without what would steer a terminal, in a few lines: place and cure stay."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in problem)
+    return text if len(text) <= 600 else f"{text[:400]} … {text[-200:]}"

@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from trainstudy import files
+
 _text, _whole, _real, _reals = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.float64())
 
 
@@ -120,27 +122,31 @@ def write(rows: list[dict], schema: pa.Schema, file: Path) -> None:
     table = pa.Table.from_pylist(rows, schema=schema)
     table.validate(full=True)
     _check_required(table, file)
-    pq.write_table(table, file)
+    with files.whole(file) as part:
+        pq.write_table(table, part, write_page_checksum=True)
 
 
-def gather(files: Sequence[Path], schema: pa.Schema, keys: list[str], target: Path) -> None:
+def gather(inputs: Sequence[Path], schema: pa.Schema, keys: list[str], target: Path) -> None:
     """Put the files of all runs into one, sorted by `keys`, which no two rows may share.
 
-    Raises ValueError for a file with another schema, or a row that stands twice.
+    Raises DataError for a file that is broken or has another schema, or a row that stands twice.
     """
     tables = []
-    for file in files:
-        table = pq.read_table(file)
+    for file in inputs:
+        with files.sound(file):
+            table = pq.read_table(file, page_checksum_verification=True)
+            table.validate(full=True)
         if not table.schema.equals(schema):
-            raise ValueError(
+            raise files.DataError(
                 f"{file} has other columns than this release writes; delete it and run again"
             )
         _check_required(table, file)
         tables.append(table)
     merged = pa.concat_tables(tables).sort_by([(key, "ascending") for key in keys])
     if merged.select(keys).group_by(keys).aggregate([]).num_rows != merged.num_rows:
-        raise ValueError(f"{target.name}: two rows share {', '.join(keys)}")
-    pq.write_table(merged, target)
+        raise files.DataError(f"{target.name}: two rows share {', '.join(keys)}")
+    with files.whole(target) as part:
+        pq.write_table(merged, part, write_page_checksum=True)
 
 
 METRICS_KEYS = ["experiment", "seed", "epoch", "split", "metric"]
@@ -150,4 +156,4 @@ RUNS_KEYS = ["experiment", "seed"]
 def _check_required(table: pa.Table, file: Path) -> None:
     for field in table.schema:
         if not field.nullable and pc.any(table[field.name].is_null()).as_py():
-            raise ValueError(f"{file}: the column {field.name} has empty cells")
+            raise files.DataError(f"{file}: the column {field.name} has empty cells")

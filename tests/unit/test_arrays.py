@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from trainstudy import arrays, data
 from trainstudy.fetch import Source
+from trainstudy.files import DataError
 
 ARRAYS = {
     "train.images": np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4),
@@ -32,6 +33,39 @@ def test_what_is_saved_is_loaded_again(tmp_path):
     for name, array in ARRAYS.items():
         assert loaded.arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(loaded.arrays[name], array)
+
+
+def test_a_changed_bit_is_found(tmp_path):
+    file, manifest = tmp_path / "set.safetensors", tmp_path / "set.json"
+    arrays.save(ARRAYS, {}, file, manifest)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=f"{file} has changed .* Delete {file} and {manifest} and"):
+        arrays.load(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b"1"])
+def test_a_broken_manifest_is_named(tmp_path, content):
+    file, manifest = tmp_path / "set.safetensors", tmp_path / "set.json"
+    arrays.save(ARRAYS, {}, file, manifest)
+    manifest.write_bytes(content)
+    with pytest.raises(DataError, match=f"{manifest} is broken .* Delete {file} and {manifest}"):
+        arrays.load(file)
+
+
+def test_nothing_half_written_has_a_name(tmp_path, file_limit):
+    file = tmp_path / "set.safetensors"
+    file_limit(10)
+    with pytest.raises(Exception, match="File too large"):
+        arrays.save(ARRAYS, {}, file, tmp_path / "set.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_fewer_than_ten_images_cannot_be_parted(count):
+    with pytest.raises(DataError, match=f"^{count} training images are too few: .* at least 10"):
+        arrays.split_images(np.zeros((count, 1, 8, 8), np.uint8), np.zeros(count, np.uint8))
 
 
 def test_an_array_that_lies_crosswise_in_memory_is_saved_right(tmp_path):

@@ -1,17 +1,26 @@
 """Downloads from a real server on this machine: what arrives is verified, or refused."""
 
+import contextlib
+import datetime
 import hashlib
+import ipaddress
+import itertools
 import os
 import re
 import socket
+import ssl
 import subprocess
 import threading
+import tracemalloc
 from collections import Counter
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from trainstudy import data, fetch, gpt1
 from trainstudy.fetch import FetchError, Source
@@ -22,9 +31,9 @@ BLOB = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves files from a dict; the first `drops` answers break off halfway.
+    """Serves files from a dict; the first `drops` answers break off halfway through what they send.
 
-    With `busy` the first answer is that status.
+    With `busy` the first answer is that status. The first part of a path says what else goes wrong.
     """
 
     protocol_version = "HTTP/1.1"
@@ -35,29 +44,72 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.site.asked[self.path] += 1
-        if self.path not in self.site.files:
-            self.send_error(404)
-            return
-        content = self.site.files[self.path]
-        if self.site.busy and self.site.asked[self.path] == 1:
-            self.send_error(self.site.busy)
-            return
-        self.send_response(200)
-        self.send_header("Connection", "close")
         self.close_connection = True
-        if self.path.startswith("/chunked/"):
-            self.send_header("Transfer-Encoding", "chunked")
+        kind, content = self.path.split("/")[1], self.site.files.get(self.path)
+        if self.path in self.site.redirects:
+            self.answer(302, b"", Location=self.site.redirects[self.path])
+        elif self.site.busy and self.site.asked[self.path] == 1:
+            self.send_error(self.site.busy)
+        elif kind == "chunked":
+            self.send_chunks(content[begin : begin + 700] for begin in range(0, len(content), 700))
+        elif kind == "endless":
+            self.send_chunks(itertools.repeat(bytes(100_000)))
+        elif kind == "slow":
+            self.send_chunks(self.site.slowly())
+        elif kind == "large":
+            self.send_response(200)
+            self.send_header("Content-Length", str(10**15))
             self.end_headers()
-            for begin in range(0, len(content), 700):
-                chunk = content[begin : begin + 700]
+            self.wfile.write(CONTENT)
+        elif kind == "silent":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT[:1000])
+            self.wfile.flush()
+            self.site.closing.wait(20)
+        elif content is None:
+            self.send_error(404)
+        else:
+            self.send_file(content, kind)
+
+    def send_file(self, content: bytes, kind: str) -> None:
+        begin = int((self.headers["Range"] or "bytes=0-")[6:-1])
+        self.site.begins.append(begin)
+        if begin and kind == "whole":  # a server that knows no ranges
+            begin = 0
+        if begin and kind == "gone":
+            self.send_error(416)
+            return
+        length = str(len(content) - begin)
+        dropped = self.site.asked[self.path] <= self.site.drops
+        part = content[begin:]
+        place = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
+        self.answer(
+            206 if begin else 200,
+            part[: len(part) // 2] if dropped else part + b"more" * (kind == "more"),
+            length,
+            **(place if begin else {}),
+        )
+
+    def answer(self, status: int, body: bytes, length: str = "0", **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Connection", "close")
+        self.send_header("Content-Length", length)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_chunks(self, chunks) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the client hangs up
+            for chunk in chunks:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
                 self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
-            return
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        dropped = self.site.asked[self.path] <= self.site.drops
-        self.wfile.write(content[: len(content) // 2] if dropped else content)
 
     def log_message(self, *args) -> None:
         pass
@@ -65,25 +117,86 @@ class Handler(BaseHTTPRequestHandler):
 
 class Site:
     def __init__(self) -> None:
-        self.files = {"/file": CONTENT, "/chunked/file": CONTENT}
+        self.files = dict.fromkeys(
+            ["/file", "/chunked/file", "/whole/file", "/gone/file", "/more/file"], CONTENT
+        )
+        self.redirects: dict[str, str] = {}
         self.drops = self.busy = 0
         self.asked: Counter[str] = Counter()
+        self.begins: list[int] = []
+        self.closing = threading.Event()
         self.url = ""
 
+    def slowly(self):
+        while not self.closing.wait(0.02):
+            yield b"x"
 
-@pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    site = Site()
+
+@contextlib.contextmanager
+def serve(site: Site, certificate: Path | None = None):
+    """Serve a site on this machine, over https where there is a certificate."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, site))
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # a client that hangs up in the middle is expected
     thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
     thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
+    site.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
     yield site
+    site.closing.set()
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory) -> Path:
+    """Return a file with a key and a certificate for this machine, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    plain = serialization.NoEncryption()
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, plain
+        )
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+@pytest.fixture
+def trusted(monkeypatch, certificate):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    return certificate
+
+
+@pytest.fixture
+def site(trusted):
+    """A source: reached over https."""
+    with serve(Site(), trusted) as site:
+        yield site
+
+
+@pytest.fixture
+def plain(trusted):
+    """A server such as a mirror may be: reached over http."""
+    with serve(Site()) as site:
+        yield site
 
 
 @pytest.fixture
@@ -117,14 +230,144 @@ def test_the_pinned_file_arrives_and_nothing_else(site, target, path, marks):
     assert site.asked[path] == 1
 
 
-def test_a_dropped_connection_is_tried_again_after_growing_pauses(site, target, pauses, capsys):
+def test_a_dropped_connection_goes_on_where_it_stopped_after_growing_pauses(
+    site, target, pauses, capsys
+):
     site.drops = 3
     fetch.fetch("unused", Source(f"{site.url}/file", sha256=SHA256), target)
     assert target.read_bytes() == CONTENT
     assert site.asked["/file"] == 4
     assert pauses == [2, 4, 8]
+    size = len(CONTENT)
+    assert site.begins == [0, size // 2, size // 2 + (size - size // 2) // 2, site.begins[3]]
+    assert site.begins[2] < site.begins[3] < size
     assert names(target.parent) == {target.name}
     assert "\x1b" not in capsys.readouterr().err  # bars that were left open move the cursor
+
+
+@pytest.mark.parametrize("kind", ["whole", "gone"])
+def test_a_server_that_cannot_go_on_leaves_no_mixture(site, target, pauses, kind):
+    site.drops = 1
+    source = Source(f"{site.url}/{kind}/file", sha256=SHA256)
+    if kind == "whole":  # it begins anew
+        fetch.fetch("unused", source, target)
+        assert target.read_bytes() == CONTENT
+    else:  # it says that nothing follows; half a file is not the pinned one
+        with pytest.raises(FetchError, match="is not the expected file"):
+            fetch.fetch("unused", source, target)
+        assert not target.exists()
+    assert site.begins == [0, len(CONTENT) // 2]
+
+
+def test_a_silent_server_counts_as_dropped(site, target, pauses, monkeypatch):
+    monkeypatch.setattr(fetch, "SILENCE", 0.1)
+    with pytest.raises(FetchError, match=r"timed out[\s\S]*Set the key 'mirror'"):
+        fetch.fetch("unused", Source(f"{site.url}/silent/file", sha256=SHA256), target)
+    assert site.asked["/silent/file"] == fetch.ATTEMPTS
+    assert names(target.parent) == set()
+
+
+def test_a_server_that_trickles_counts_as_dropped(site, target, pauses, monkeypatch):
+    monkeypatch.setattr(fetch, "WINDOW", 0.2)
+    with pytest.raises(FetchError, match=r"fewer than 1,000 bytes a second"):
+        fetch.fetch("unused", Source(f"{site.url}/slow/file", sha256=SHA256), target)
+    assert site.asked["/slow/file"] == fetch.ATTEMPTS
+    assert names(target.parent) == set()
+
+
+@pytest.mark.parametrize("kind", ["endless", "large"])
+@pytest.mark.parametrize("size", [len(CONTENT), None])
+def test_a_server_that_sends_without_end_is_left(site, target, pauses, monkeypatch, kind, size):
+    monkeypatch.setattr(fetch, "LARGEST", 5_000_000)
+    source = Source(f"{site.url}/{kind}/file", size=size, sha256=SHA256)
+    tracemalloc.start()
+    with pytest.raises(FetchError, match=f"sends more than the {size or 5_000_000:,} bytes"):
+        fetch.fetch("unused", source, target)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000
+    assert site.asked[f"/{kind}/file"] == 1
+    assert names(target.parent) == set()
+
+
+def test_what_follows_the_announced_length_is_not_taken(site, target):
+    fetch.fetch("unused", Source(f"{site.url}/more/file", sha256=SHA256), target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_disk_that_takes_no_more_is_named_and_not_blamed_on_the_network(
+    site, target, pauses, file_limit
+):
+    file_limit(1_000)
+    with pytest.raises(FetchError, match=r"could not be copied to .*File too large") as caught:
+        fetch.fetch("unused", Source(f"{site.url}/file", sha256=SHA256), target)
+    assert "mirror" not in str(caught.value)
+    assert pauses == []  # trying again frees no space
+    assert names(target.parent) == set()
+
+
+# Redirections
+
+
+def test_another_host_is_followed_over_https(site, target, trusted):
+    with serve(Site(), trusted) as other:
+        site.redirects["/moved"] = f"{other.url}/file"
+        fetch.fetch("unused", Source(f"{site.url}/moved", sha256=SHA256), target)
+        assert other.asked["/file"] == 1
+    assert target.read_bytes() == CONTENT
+
+
+def test_what_another_host_sends_is_verified_all_the_same(site, target, trusted):
+    with serve(Site(), trusted) as other:
+        other.files["/file"] = b"something else"
+        site.redirects["/moved"] = f"{other.url}/file"
+        with pytest.raises(FetchError, match="is not the expected file"):
+            fetch.fetch("unused", Source(f"{site.url}/moved", sha256=SHA256), target)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("to", ["http", "file", "ftp"])
+def test_nothing_leads_out_of_https(site, plain, target, pauses, tmp_path, to):
+    (tmp_path / "file").write_bytes(CONTENT)
+    site.redirects["/moved"] = {
+        "http": f"{plain.url}/file",
+        "file": (tmp_path / "file").as_uri(),
+        "ftp": "ftp://127.0.0.1/file",
+    }[to]
+    with pytest.raises(FetchError, match=f"leads to {to}://.* which is not followed: only https"):
+        fetch.fetch("unused", Source(f"{site.url}/moved", sha256=SHA256), target)
+    assert site.asked["/moved"] == 1
+    assert not plain.asked
+    assert names(target.parent) == set()
+
+
+def test_a_mirror_over_http_cannot_lead_to_a_file(plain, target, pauses, tmp_path):
+    plain.redirects["/SHA256SUMS"] = (tmp_path / "any").as_uri()
+    with pytest.raises(FetchError, match=r"leads to file:///.*only https:// and http:// from"):
+        fetch.fetch(PATH, ORIGINAL, target, mirror=plain.url)
+    assert names(target.parent) == set()
+
+
+def test_a_circle_of_redirections_ends(site, target, pauses):
+    site.redirects["/moved"] = f"{site.url}/moved"
+    with pytest.raises(FetchError, match="Exceeded 30 redirects"):
+        fetch.fetch("unused", Source(f"{site.url}/moved", sha256=SHA256), target)
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp", "file"])
+def test_a_source_is_reached_over_https_only(plain, target, scheme):
+    url = f"{plain.url}/file".replace("http", scheme)
+    with pytest.raises(FetchError, match=f"{url} is not fetched: only https:// is, or a mirror"):
+        fetch.fetch("unused", Source(url, sha256=SHA256), target)
+    assert not plain.asked
+    assert names(target.parent) == set()
+
+
+def test_a_certificate_of_nobody_we_trust_is_refused(site, target, pauses, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(FetchError, match="certificate verify failed"):
+        fetch.fetch("unused", Source(f"{site.url}/file", sha256=SHA256), target)
+    assert not site.asked["/file"]
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -148,7 +391,7 @@ def test_a_connection_that_always_drops_is_given_up(site, target, pauses):
 def test_a_host_that_does_not_answer_is_named_with_the_cure(site, target, pauses):
     with socket.socket() as deaf:  # bound, but it does not listen
         deaf.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/file"
+        url = f"https://127.0.0.1:{deaf.getsockname()[1]}/file"
         with pytest.raises(FetchError, match="No network here") as caught:
             fetch.fetch("unused", Source(url, sha256=SHA256), target)
     assert url in str(caught.value)
@@ -168,7 +411,7 @@ def test_a_missing_file_fails_at_once(site, target, pauses):
     [
         ({"sha256": "0" * 64}, "SHA-256", "0" * 64, SHA256),
         ({"blob": "1" * 40}, "git blob id", "1" * 40, BLOB),
-        ({"sha256": SHA256, "size": 17}, "size in bytes", "17", str(len(CONTENT))),
+        ({"sha256": SHA256, "size": 9999}, "size in bytes", "9999", str(len(CONTENT))),
     ],
 )
 def test_a_file_that_is_not_the_pinned_one_is_put_aside(site, target, marks, mark, expected, found):
@@ -215,16 +458,16 @@ def a_mirror(folder: Path, content: bytes = CONTENT, line: str = f"{SHA256}  {PA
 
 
 @pytest.fixture(params=["folder", "folder/", "file://", "http://", "http://…/"])
-def copy(request, tmp_path, site) -> str:
+def copy(request, tmp_path, plain) -> str:
     """Return a mirror in each of the ways in which it may be given."""
     folder = a_mirror(tmp_path / "a mirror")
-    site.files |= {f"/sub/{name}": (folder / name).read_bytes() for name in ("SHA256SUMS", PATH)}
+    plain.files |= {f"/sub/{name}": (folder / name).read_bytes() for name in ("SHA256SUMS", PATH)}
     return {
         "folder": str(folder),
         "folder/": f"{folder}/",
         "file://": folder.as_uri(),
-        "http://": f"{site.url}/sub",
-        "http://…/": f"{site.url}/sub/",
+        "http://": f"{plain.url}/sub",
+        "http://…/": f"{plain.url}/sub/",
     }[request.param]
 
 
@@ -248,7 +491,7 @@ def test_what_a_mirror_holds_is_checked_against_its_own_sums(tmp_path, target):
     assert (folder / PATH).read_bytes() == b"changed since"
 
 
-@pytest.mark.parametrize("mark", ["  ", " *"])
+@pytest.mark.parametrize("mark", ["  ", " *", "  ./", " *./"])
 def test_checksums_of_text_and_binary_mode_are_read(tmp_path, target, mark):
     folder = a_mirror(tmp_path / "mirror", line=f"{SHA256}{mark}{PATH}\n\n")
     fetch.fetch(PATH, ORIGINAL, target, mirror=str(folder))
@@ -278,6 +521,36 @@ def test_a_missing_mirror_names_the_key(tmp_path, target, prefix):
     with pytest.raises(FetchError, match="Is the key 'mirror' right") as caught:
         fetch.fetch(PATH, ORIGINAL, target, mirror=f"{prefix}{tmp_path}/none")
     assert f"{tmp_path}/none/SHA256SUMS does not exist" in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n\n"])
+@pytest.mark.parametrize("digits", [SHA256, SHA256.upper()])
+def test_checksums_from_other_systems_are_read(tmp_path, target, digits, end):
+    folder = a_mirror(tmp_path / "mirror", line=f"{digits}  {PATH}{end}")
+    fetch.fetch(PATH, ORIGINAL, target, mirror=str(folder))
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("line", [f"{SHA256[1:]}  {PATH}", f"zz{SHA256[2:]}  {PATH}", f"  {PATH}"])
+def test_a_line_without_a_checksum_is_no_line(tmp_path, target, line):
+    folder = a_mirror(tmp_path / "mirror", line=f"{line}\n")
+    with pytest.raises(FetchError, match="SHA256SUMS file has no such line"):
+        fetch.fetch(PATH, ORIGINAL, target, mirror=str(folder))
+
+
+def test_checksums_that_are_no_text_are_named(tmp_path, target):
+    folder = a_mirror(tmp_path / "mirror")
+    (folder / "SHA256SUMS").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(FetchError, match="SHA256SUMS is no text; make it anew with sha256sum"):
+        fetch.fetch(PATH, ORIGINAL, target, mirror=str(folder))
+    assert names(target.parent) == set()
+
+
+@pytest.mark.parametrize("mirror", ["ftp://host/x", "http://[", "s3://bucket"])
+def test_a_mirror_that_is_no_address_names_the_kinds_there_are(target, pauses, mirror):
+    with pytest.raises(FetchError, match=r"a mirror is a folder|Is the key 'mirror' right"):
+        fetch.fetch(PATH, ORIGINAL, target, mirror=mirror)
+    assert names(target.parent) == set()
 
 
 def test_checksums_left_by_a_killed_run_are_replaced(tmp_path, target):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainstudy import gpt1
+from trainstudy.files import DataError
 
 VOCABULARY, SIZE, POSITIONS = 7, 4, 3
 BEGIN, END = POSITIONS * SIZE, (POSITIONS + VOCABULARY) * SIZE  # of the embeddings
@@ -82,6 +83,28 @@ def test_a_pickle_in_place_of_the_weights_is_refused_and_not_run(tmp_path):
     assert not trace.exists()
 
 
+@pytest.mark.parametrize("kept", [0, 5, 60, 130])
+def test_truncated_weights_are_named(tmp_path, kept):
+    (shard,) = shards(tmp_path)
+    shard.write_bytes(shard.read_bytes()[:kept])
+    with pytest.raises(DataError, match=f"{shard} is broken .* Delete {shard}"):
+        table([shard])
+
+
+def test_an_archive_in_place_of_the_weights_is_refused(tmp_path):
+    np.savez(tmp_path / "params_0.npz", WEIGHTS)
+    with pytest.raises(DataError, match=r"flat list of float32, but has an archive"):
+        table([tmp_path / "params_0.npz"])
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, number):
+    weights = WEIGHTS.copy()
+    weights[BEGIN + 1] = number
+    with pytest.raises(DataError, match=r"params_0.npy holds numbers that are not finite"):
+        table(shards(tmp_path, weights=weights))
+
+
 def test_shards_are_read_through_a_memory_map(tmp_path, monkeypatch):
     files, asked, real = shards(tmp_path, 15, 30), [], np.load
 
@@ -134,6 +157,37 @@ def test_the_first_line_of_the_merges_is_a_comment(tmp_path, tiny):
     (tmp_path / "merges.bpe").write_text("l o\nlo w</w>\n")
     tokenizer = gpt1.tokenizer(tmp_path / "vocabulary.json", tmp_path / "merges.bpe")
     assert tokenizer.encode("low").tokens == ["l", "o", "w</w>"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[1]", b'"text"', b'{"<unk>": 1}', b'{"<unk>": 0, "a": 2}',
+     b'{"<unk>": 0, "a": 0}', b'{"<unk>": 0, "a": "1"}', b'{"<unk>": 0.0}', b'{"<unk>": null}',
+     b'{"a": 0}', b"{}", b'{"<unk>": true}'],
+)  # fmt: skip
+def test_a_broken_vocabulary_is_named_with_the_cure(tmp_path, content):
+    vocabulary, merges = tmp_path / "vocabulary.json", tmp_path / "merges.bpe"
+    vocabulary.write_bytes(content)
+    merges.write_text("#version: 0.2\n")
+    with pytest.raises(DataError, match=f"{vocabulary}.* Delete {vocabulary} and run again"):
+        gpt1.tokenizer(vocabulary, merges)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"#version\n\xff\xfe\n", " is broken"),
+        (b"#version\nl o\nlo\n", ", line 3: two tokens are expected, found 'lo'"),
+        (b"#version\nl o w\n", ", line 2: two tokens are expected, found 'l o w'"),
+        (b"#version\nl \n", ", line 2: two tokens are expected"),
+        (b"#version\nx y\n", " do not belong together"),
+    ],
+)
+def test_broken_merges_are_named_with_the_cure(tmp_path, tiny, content, said):
+    merges = tmp_path / "merges.bpe"
+    merges.write_bytes(content)
+    with pytest.raises(DataError, match=f"{merges}{said}.* Delete {merges} and run again"):
+        gpt1.tokenizer(tmp_path / "vocabulary.json", merges)
 
 
 def test_the_real_vocabulary(mirror):

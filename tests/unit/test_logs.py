@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import warnings
 
 import pytest
@@ -62,6 +63,17 @@ def test_an_error_is_raised_again_and_stands_in_the_file_with_its_traceback(befo
     assert "in broken" in text
     assert text.rstrip().endswith("ValueError: no such thing")
     assert capsys.readouterr().err == ""  # Snakemake shows it
+
+
+def test_a_full_disk_is_said_to_be_full(before, file):
+    def full():
+        raise RuntimeError("I/O error: No space left on device (os error 28)")  # names no file
+
+    with pytest.raises(RuntimeError) as caught, logs.job(file, "job"):
+        full()
+    (note,) = caught.value.__notes__
+    assert re.fullmatch(rf"[\d,]+\.\d MB are free on the disk of {file}\.", note)
+    assert note in read(file)
 
 
 def test_the_log_of_an_earlier_attempt_is_replaced(before, file):

@@ -10,6 +10,7 @@ import yaml
 
 from results import a_run, curve
 from trainstudy import records
+from trainstudy.files import DataError
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/experiment.yaml").read_text())
@@ -201,6 +202,39 @@ def test_a_file_with_other_columns_is_refused_and_named(tmp_path, change):
         gather(tmp_path, good, old)
     assert str(old) in str(caught.value)
     assert not (tmp_path / "all.parquet").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 0.5, 0.99])
+def test_a_truncated_file_is_refused_and_named(tmp_path, kept):
+    file = a_file(tmp_path / "old.parquet", *curve(a_run("vit-a"), "train", "loss", 3, 2))
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(DataError, match=f"{file} is broken .* Delete {file} and run again"):
+        gather(tmp_path, file)
+    assert not (tmp_path / "all.parquet").exists()
+
+
+def test_no_changed_bit_goes_unnoticed_and_changes_a_number(tmp_path):
+    file = a_file(tmp_path / "one.parquet", *curve(a_run("vit-a"), "train", "loss", *range(9)))
+    content, rows = file.read_bytes(), gather(tmp_path, file)
+    refused = 0
+    for place in range(0, len(content), 7):
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        file.write_bytes(changed)
+        try:
+            pd.testing.assert_frame_equal(gather(tmp_path, file), rows)
+        except DataError:
+            refused += 1
+    assert refused > len(content) / 7 / 2
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path, file_limit):
+    rows = curve(a_run("vit-a"), "train", "loss", *range(1_000))
+    file_limit(1_000)
+    with pytest.raises(OSError, match="File too large"):
+        records.write(rows, records.METRICS, tmp_path / "metrics.parquet")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_equal_rows_give_an_equal_file(tmp_path):

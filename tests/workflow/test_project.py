@@ -1,5 +1,6 @@
 """The project's own files: style, pins, and what the documents promise."""
 
+import ast
 import importlib.util
 import re
 import shutil
@@ -135,3 +136,80 @@ def test_every_target_of_make_stands_in_its_help():
     targets = re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()
     shown = text[text.index("\nhelp:") :].split("$(VENV)/bin/python:")[0]
     assert {*re.findall(r"[a-z][a-z-]+", shown)} >= {*targets}
+
+
+# What may run code, or write outside its folder, when its input is hostile.
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal",
+                     "tarfile", "zipfile", "xmlrpc", "telnetlib"}  # fmt: skip
+BUILTINS = {"eval", "exec", "compile", "__import__"}
+METHODS = {"read_pickle", "unpack_archive", "extractall", "extract", "unsafe_load", "full_load",
+           "system", "popen"}  # fmt: skip
+
+
+def hazards(code: str) -> list[str]:
+    """Return every use of a module, call or argument by which data could become code."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            modules = [getattr(node, "module", None) or "", *names]
+            found += [name for name in modules if name.split(".")[0] in FORBIDDEN_MODULES]
+            found += [name for name in names if name in METHODS]
+        elif isinstance(node, ast.Call):
+            call = ast.unparse(node.func)
+            given = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            if call in BUILTINS or call.rsplit(".", 1)[-1] in METHODS:
+                found.append(call)
+            if call in ("np.load", "numpy.load") and given.get("allow_pickle") != "False":
+                found.append(f"{call} without allow_pickle=False")
+            if call == "torch.load" and given.get("weights_only") != "True":
+                found.append(f"{call} without weights_only=True")
+            if call == "yaml.load":
+                found.append(call)
+            if given.get("shell") == "True" or given.get("allow_pickle") == "True":
+                found.append(f"{call}({given})")
+    return found
+
+
+def test_no_input_can_become_code_and_no_archive_is_unpacked():
+    files = [
+        *(ROOT / "src").rglob("*.py"),
+        *(ROOT / "workflow/scripts").glob("*.py"),
+        ROOT / "envs/pin.py",
+    ]
+    assert len(files) > 30
+    found = {file.name: hazards(file.read_text()) for file in files}
+    assert {name: list_ for name, list_ in found.items() if list_} == {}
+    for file in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
+        words = set(re.findall(r"[\w.]+", file.read_text()))
+        assert not words & (FORBIDDEN_MODULES | BUILTINS | METHODS | {"yaml.load"})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "import tarfile as t",
+        "import numpy as np\nnp.load(f)",
+        "np.load(f, allow_pickle=True)",
+        "np.load(f, allow_pickle=flag)",
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "yaml.load(f, Loader=yaml.Loader)",
+        "yaml.unsafe_load(f)",
+        "pd.read_pickle(f)",
+        "shutil.unpack_archive(f)",
+        "eval(text)",
+        "subprocess.run(c, shell=True)",
+        "os.system(c)",
+        "np.save(f, a, allow_pickle=True)",
+    ],
+)
+def test_what_could_become_code_is_recognised(code):
+    assert hazards(code)
+
+
+def test_what_is_harmless_is_not_taken_for_code():
+    loads = "np.load(f, allow_pickle=False)\ntorch.load(f, weights_only=True)\n"
+    assert hazards(loads + "re.compile(p)\nmodel.eval()") == []

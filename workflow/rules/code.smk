@@ -40,5 +40,6 @@ def preparing_code_of(wildcards):
     """Return the code that decides the prepared form of a data set."""
     gpt1_code = ["gpt1"] if getattr(data.find(wildcards.dataset), "TOKENIZER", "") == "gpt1" else []
     return collect(
-        "src/trainstudy/{part}.py", part=["arrays", f"data/{wildcards.dataset}", *gpt1_code]
+        "src/trainstudy/{part}.py",
+        part=["arrays", "files", f"data/{wildcards.dataset}", *gpt1_code],
     )

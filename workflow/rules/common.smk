@@ -1,13 +1,6 @@
 """What all rules share: the settings of every run, and how jobs start."""
 
 import shlex
-import sys
-from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
-
-SRC = str(Path(workflow.basedir, "src"))
-sys.path.insert(0, SRC)
 
 from trainstudy import config as settings_of, data, gpt1
 

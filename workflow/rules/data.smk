@@ -46,7 +46,7 @@ rule prepare:
 rule prepare_embedding:
     input:
         sources=collect("data/downloads/{path}", path=gpt1.EMBEDDING_SOURCES),
-        code="src/trainstudy/gpt1.py",
+        code=collect("src/trainstudy/{part}.py", part=["files", "gpt1"]),
     output:
         "data/prepared/embedding/gpt1.npy",
     log:

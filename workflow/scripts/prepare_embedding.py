@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainstudy import gpt1, logs
+from trainstudy import files, gpt1, logs
 
 with logs.job(snakemake.log[0], "prepare_embedding"):
     table = gpt1.embeddings([Path(shard) for shard in snakemake.input.sources])
-    np.save(snakemake.output[0], table, allow_pickle=False)
+    with files.whole(Path(snakemake.output[0])) as part:
+        np.save(part, table, allow_pickle=False)

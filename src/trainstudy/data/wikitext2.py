@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainstudy import gpt1
+from trainstudy import files, gpt1
 from trainstudy.fetch import Source
 
 KIND = "text"
@@ -18,6 +18,7 @@ _FILES = {
     "validation": (657_209, "204929b7ff9d6184953f867dedb860e40aa69c078fc1e54b3baaa8fb28511c4c"),
     "test": (732_610, "5f1bea067869d04849c0f975a2b29c4ff47d867f484f5010ea5e861eab246d91"),
 }
+LARGEST = 1 << 28  # bytes of one file, decompressed; the original has 11 MB
 
 
 def _path(split: str) -> str:
@@ -35,16 +36,14 @@ SOURCES = gpt1.BPE_SOURCES | {
 
 
 def prepare(sources: dict[str, Path]):
-    """Tokenise every non-empty line of the three splits; see arrays.tokenise."""
-    import pyarrow.parquet as pq
+    """Tokenise every non-empty line of the three splits; see arrays.tokenise.
 
+    Raises DataError for a file that is broken, or has no such line.
+    """
     from trainstudy.arrays import tokenise
 
     vocabulary, merges = (sources[path] for path in gpt1.BPE_SOURCES)
-    splits = {}
-    for split in _FILES:
-        column = pq.read_table(sources[_path(split)], columns=["text"])["text"].to_pylist()
-        splits[split] = [line for line in column if line.strip()]
+    splits = {split: _lines(sources[_path(split)]) for split in _FILES}
     arrays, manifest = tokenise(gpt1.tokenizer(vocabulary, merges), splits)
     return arrays, manifest | {"tokenizer": "GPT-1's BPE, 40,478 tokens, ids shifted by 1"}
 
@@ -54,3 +53,13 @@ def load(file: Path):
     from trainstudy import arrays
 
     return arrays.load(file)
+
+
+def _lines(parquet: Path) -> list[str]:
+    import pyarrow as pa
+
+    batches = files.parquet(parquet, pa.schema({"text": pa.string()}), limit=LARGEST)
+    lines = [line for batch in batches for line in batch["text"].to_pylist() if line.strip()]
+    if not lines:
+        raise files.DataError(f"{parquet} holds no line of text. {files.cure(parquet)}")
+    return lines

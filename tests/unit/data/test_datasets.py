@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import json
+import resource
 import sys
+import tracemalloc
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -12,9 +15,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from trainstudy import arrays, data
+from trainstudy import arrays, data, gpt1
 from trainstudy.data import cifar10, digits, pydocs, wikitext2
 from trainstudy.fetch import Source
+from trainstudy.files import DataError
 
 SPLITS = ("train", "validation", "test")
 
@@ -257,7 +261,7 @@ def test_cifar10_is_normalised_as_in_the_reports(tmp_path):
 def test_an_image_of_another_kind_is_named_by_its_row(tmp_path, pixels, found):
     images = [png(p) for p in PIXELS[:9]] + [png(pixels)]
     parquet(tmp_path / "train.parquet", images, LABELS[:10])
-    with pytest.raises(ValueError, match=f"row 9: .* found {found}$") as caught:
+    with pytest.raises(ValueError, match=f"row 9: .* found {found}. Delete ") as caught:
         cifar10._decode(tmp_path / "train.parquet")
     assert str(tmp_path / "train.parquet") in str(caught.value)
 
@@ -269,6 +273,42 @@ def test_a_label_beyond_the_ten_classes_is_refused(tmp_path, label):
     with pytest.raises(ValueError, match="labels must be 0–9") as caught:
         cifar10._decode(tmp_path / "train.parquet")
     assert str(label) in str(caught.value)
+
+
+def other_picture(kind: str, size: tuple[int, int] = (32, 32)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size).save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"not an image", png(PIXELS[0])[:80], other_picture("gif"), other_picture("bmp"),
+     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n"],
+    ids=["null", "empty", "text", "truncated", "gif", "bmp", "a program"],
+)  # fmt: skip
+def test_what_cannot_be_decoded_is_named_by_its_row(tmp_path, content):
+    images = [png(pixels) for pixels in PIXELS[:3]]
+    parquet(tmp_path / "train.parquet", [*images, content], LABELS[:4])
+    with pytest.raises(DataError, match=r"row 3: .* cannot be decoded .* Delete ") as caught:
+        cifar10._decode(tmp_path / "train.parquet")
+    assert str(tmp_path / "train.parquet") in str(caught.value)
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path):
+    parquet(tmp_path / "train.parquet", [other_picture("png", (9_000, 9_000))], [0])
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"row 0: .* found 9000 × 9000 RGB"):
+        cifar10._decode(tmp_path / "train.parquet")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000  # of 243 MB
+
+
+def test_a_file_without_images_is_refused(tmp_path):
+    parquet(tmp_path / "train.parquet", [], [])
+    with pytest.raises(DataError, match=f"{tmp_path}/train.parquet holds no image. Delete"):
+        cifar10._decode(tmp_path / "train.parquet")
 
 
 def test_cifar10_of_the_mirror_has_the_published_shapes(mirror):
@@ -295,6 +335,64 @@ def test_wikitext2_keeps_the_lines_that_are_not_blank(tmp_path, monkeypatch):
     _, manifest = wikitext2.prepare(sources)
     assert given == {split: [" = Title = \n", " a line \n", split] for split in SPLITS}
     assert manifest["vocabulary"] == 3
+
+
+def one_column(file, rows: list[bytes]):
+    """Write text that need not be UTF-8."""
+    offsets = pa.array(np.cumsum([0, *map(len, rows)]), pa.int32()).buffers()[1]
+    text = pa.StringArray.from_buffers(len(rows), offsets, pa.py_buffer(b"".join(rows)))
+    pq.write_table(pa.table({"text": text}), file)
+    return file
+
+
+def test_text_that_is_not_utf8_is_refused_by_file_and_row(tmp_path):
+    file = one_column(tmp_path / "train.parquet", [b"good\n", b"\xff\xfe\n"])
+    with pytest.raises(DataError, match=f"{file} is broken .*UTF8.*index 1.* Delete {file}"):
+        wikitext2._lines(file)
+
+
+@pytest.mark.parametrize("rows", [[], [b"", b" \n", b"\t"]])
+def test_text_without_a_line_is_refused(tmp_path, rows):
+    file = one_column(tmp_path / "train.parquet", rows)
+    with pytest.raises(DataError, match=f"{file} holds no line of text. Delete {file}"):
+        wikitext2._lines(file)
+
+
+@pytest.fixture
+def small_tokenizer(tmp_path):
+    """GPT-1's tokenizer with five letters for a vocabulary."""
+    tokens = ["<unk>", "a</w>", "b", "b</w>", "a", "ab</w>"]
+    vocabulary, merges = tmp_path / "vocabulary.json", tmp_path / "merges.bpe"
+    vocabulary.write_text(json.dumps({token: n for n, token in enumerate(tokens)}))
+    merges.write_text("#version: 0.2\na b</w>\n")
+    return gpt1.tokenizer(vocabulary, merges)
+
+
+def test_nul_and_control_characters_are_dropped(small_tokenizer):
+    clean = arrays.encode(small_tokenizer, ["ab a\n"])
+    np.testing.assert_array_equal(arrays.encode(small_tokenizer, ["a\0b\x07 a\n"]), clean)
+
+
+@pytest.mark.parametrize("lines", [[], ["\0\0", "\x07"]])
+def test_text_without_a_token_is_refused(small_tokenizer, lines):
+    with pytest.raises(DataError, match="holds no token"):
+        arrays.encode(small_tokenizer, lines)
+
+
+def test_a_line_of_a_megabyte_is_tokenised_in_bounded_time_and_memory(small_tokenizer):
+    word, words = ["a" * 1_000_000], ["ab " * 333_333]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(arrays.encode(small_tokenizer, word)) == 1_000_000
+    assert len(arrays.encode(small_tokenizer, words)) == 333_333
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * 1024 < 2e9
+
+
+def test_tokens_are_the_same_however_many_lines_are_taken_at_a_time(small_tokenizer, monkeypatch):
+    lines = ["ab a\n", "b\n", "aab b\n"] * 7
+    whole = arrays.encode(small_tokenizer, lines)
+    monkeypatch.setattr(arrays, "LINES", 4)
+    np.testing.assert_array_equal(arrays.encode(small_tokenizer, lines), whole)
 
 
 def test_wikitext2_of_the_mirror_gives_the_published_counts(mirror):

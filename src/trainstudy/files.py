@@ -1,0 +1,87 @@
+"""Reading files that may be broken, and writing files so that none is ever found half-written."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """A file whose content cannot be used; the message names the file and the cure."""
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Yield a path to write to, which takes the name `file` once it is complete and on the disk.
+
+    Where writing fails nothing is left under either name, and the error carries a note that names
+    the file.
+    """
+    part = file.with_name(f"{file.stem}.part{file.suffix}")
+    try:
+        yield part
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        part.replace(file)
+    except BaseException as error:
+        error.add_note(f"{file} was not written.")
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def sound(file: Path) -> Iterator[None]:
+    """Turn every complaint of a reader about this file's content into a DataError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (DataError, FileNotFoundError, PermissionError):
+        raise
+    except (pa.ArrowException, OSError, EOFError, ValueError, MemoryError) as error:
+        raise DataError(f"{file} is broken ({_first_line(error)}). {cure(file)}") from error
+
+
+def parquet(file: Path, schema, limit: int) -> Iterator:
+    """Yield the columns of a pyarrow schema from a Parquet file, batch by batch.
+
+    Raises DataError for a file that cannot be read, that lacks a column or holds it in another
+    type, whose text is not UTF-8, that has empty cells, or more than `limit` bytes of content.
+    """
+    import pyarrow.parquet as pq
+
+    size = 0
+    with sound(file), pq.ParquetFile(file, page_checksum_verification=True) as opened:
+        _check_columns(file, opened.schema_arrow, schema)
+        for batch in opened.iter_batches(batch_size=1000, columns=schema.names):
+            size += batch.nbytes
+            if size > limit:
+                raise DataError(f"{file} holds more than {limit:,} bytes. {cure(file)}")
+            batch.validate(full=True)
+            for name in schema.names:
+                if batch[name].null_count:
+                    raise DataError(f"{file}: the column {name} has empty cells. {cure(file)}")
+            yield batch
+
+
+def cure(file: Path) -> str:
+    """Return what to do about a broken file."""
+    return f"Delete {file} and run again; if that does not help, its source or mirror is broken."
+
+
+def _check_columns(file: Path, found, schema) -> None:
+    for field in schema:
+        places = found.get_all_field_indices(field.name)
+        if len(places) != 1:
+            columns = ", ".join(found.names[:12])
+            raise DataError(f"{file} has no column {field.name}, but {columns}. {cure(file)}")
+        if found.field(places[0]).type != field.type:
+            raise DataError(
+                f"{file}: the column {field.name} should hold {field.type}, "
+                f"found {found.field(places[0]).type}. {cure(file)}"
+            )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
