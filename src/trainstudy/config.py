@@ -53,7 +53,7 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
 
 def checked(file: Path, schema: Path) -> dict:
     """Return what a YAML file holds. Raises ConfigError where it does not obey its schema."""
-    loaded = read(file)
+    loaded, _, _ = read(file)
     places = Places([file], loaded)
     problems = places.duplicates + _violations(loaded, _schema(schema), lambda p: places.find([p]))
     if problems:
