@@ -35,7 +35,6 @@ class Demand(NamedTuple):
     minutes: int
 
 
-SIZING = Demand(mem_mb=2_000, minutes=10)  # the whole study, measured: 890 MB, 30 s
 EMBEDDING = Demand(mem_mb=1_000, minutes=10)  # the table of GPT-1's embeddings holds 124 MB
 
 
