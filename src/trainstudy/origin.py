@@ -64,7 +64,8 @@ def _shared(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _every_run(runs: pd.DataFrame, setups: list[int]) -> pd.DataFrame:
     """Return a row for each run, with the settings in which it differs from its family."""
-    table = runs[["experiment", "seed", "status", "started", "resumes"]].copy()
+    resumes = ["resumes"] if runs.resumes.any() else []
+    table = runs[["experiment", "seed", "status", "started", *resumes]].copy()
     table.insert(3, "setup", setups)
     table.insert(4, "data", runs.data_sha256.str[:12])
     table.insert(5, "mode", runs.deterministic.map({True: "deterministic", False: "default"}))
