@@ -14,8 +14,7 @@ ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 endif
 
-.PHONY: demo cluster test test-all bench lint format audit lock \
-  clean clean-demo clean-checkpoints clean-results help
+.PHONY: demo cluster test test-all bench lint format audit lock clean clean-demo clean-checkpoints clean-results help
 
 demo: $(VENV)/run.installed
 	snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules

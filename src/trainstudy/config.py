@@ -168,6 +168,11 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
     if error.validator == "enum":
         known = _known(str(value), error.validator_value)
         return [f"{find(path)}: {value!r} is not possible. {known}"]
+    if error.validator == "type" and str(value).lower() in ("true", "false"):
+        return [
+            f"{find(path)}: {value!r} is text, not true or false. Write it without quotes in a "
+            "file, and as True or False after --config."
+        ]
     if error.validator == "type" and isinstance(value, str) and value.lstrip("+-").isdigit():
         return [
             f"{find(path)}: {value!r} is text, not a number. Write it without quotes; in a list "

@@ -32,7 +32,7 @@ def test_the_end_of_the_output_says_where_the_time_went(finished):
         line.split()[0]: line.split()[1] for line in summary.splitlines()[1:] if " jobs " in line
     }
     assert jobs == {
-        "train": "5", "prepare": "2", "aggregate": "1",
+        "train": "5", "prepare": "2", "size_models": "1", "aggregate": "1",
         "make_tables": "1", "plot_figures": "1", "write_report": "1",
     }  # fmt: skip
     assert re.search(r"\(train: [0-9.]+ s in epochs", summary)
@@ -92,7 +92,7 @@ def test_a_part_of_the_study_has_a_report_and_the_command_for_the_rest(finished)
     assert 'id="vit-results"' not in page
     commands = [html.unescape(c) for c in re.findall("<code>(snakemake .*?)</code>", page)]
     selected = [re.search(r"select=\[(.*?)\]", command)[1] for command in commands]
-    assert selected == ["lstm-a,lstm-b,cnn", "core", "core,cnn"]  # cnn, vit, everything
+    assert selected == ["cnn,lstm-a,lstm-b", "core", "cnn,core"]  # cnn, vit, everything
     everything = shlex.split(commands[-1])[1:]
     assert finished.stale(*everything)["train"] == 1
 
@@ -209,7 +209,8 @@ def test_the_deterministic_mode_trains_every_family_and_is_recorded(fresh):
     fresh.config["experiments"] = {
         name: fresh.config["experiments"][name] for name in ("cnn-a", "lstm-a", "vit-a")
     }
-    fresh.run("--config", "deterministic=true")
+    fresh.write_config()
+    fresh.run("--config", "deterministic=True")
     runs = pd.read_parquet(fresh.result("runs.parquet"))
     assert list(runs.deterministic) == [True] * 3
     assert set(runs.status) == {"finished"}

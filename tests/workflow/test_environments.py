@@ -103,7 +103,10 @@ def snakemake(driver: Path, folder: Path, *arguments: str, **environment: str) -
     done = subprocess.run(
         [driver, "-m", "snakemake", *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
-        env={"PATH": f"{driver.parent}:/usr/bin:/bin", "HOME": str(folder), **environment},
+        env={
+            "PATH": f"{driver.parent}:/usr/bin:/bin", "HOME": str(folder), "PWD": str(folder),
+            **environment,
+        },
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout
