@@ -142,6 +142,19 @@ def test_what_an_lstm_keeps_for_the_way_back_is_added_by_the_stated_rule():
     assert sizes._lstm_reserve(VIT) == 0
 
 
+def test_what_an_lstm_keeps_is_part_of_its_activations(monkeypatch):
+    expected = predict(LSTM)["activations"] - sizes._lstm_reserve(LSTM)
+    monkeypatch.setattr(sizes, "_lstm_reserve", lambda settings: 0)
+    (row,) = sizes.predict({"mine": LSTM | optimizer("adamw")}, MANIFESTS)
+    assert row["activations"] == expected
+
+
+def test_gradients_are_whole_even_where_the_peak_lies_halfway_back():
+    model = {"dim": 256, "heads": 8, "mlp": 512, "patch": 4}
+    row = predict(VIT | {"batch_size": 64, "model": VIT["model"] | model})
+    assert row["gradients"] == row["parameters"] == 4 * 1_086_730
+
+
 def test_runs_that_differ_in_what_does_not_matter_share_a_prediction(monkeypatch):
     asked = []
     real = sizes._predict
