@@ -16,7 +16,7 @@ from trainstudy.models import vit
 IMAGES = {
     "kind": "images", "classes": 10, "mean": [0.5, 0.5, 0.5], "deviation": [0.2, 0.2, 0.2],
     "shapes": {
-        f"{split}.{kind}": [100, 3, 32, 32] if kind == "images" else [100]
+        f"{split}.{kind}": [200, 3, 32, 32] if kind == "images" else [200]
         for split in ("train", "validation", "test")
         for kind in ("images", "labels")
     },
@@ -106,8 +106,8 @@ def test_the_parts_add_up_to_the_peak(settings):
 
 
 def test_the_data_lie_on_the_gpu():
-    # 300 images of 3,072 bytes and a label each; text as source and target, int64.
-    assert predict(VIT)["constants"] == 300 * (3072 + 1)
+    # 600 images of 3,072 bytes and a label each; text as source and target, int64.
+    assert predict(VIT)["constants"] == 600 * (3072 + 1)
     assert predict(LSTM)["constants"] == 3 * 2 * 25 * 16 * 8
 
 
@@ -151,7 +151,7 @@ def test_what_an_lstm_keeps_is_part_of_its_activations(monkeypatch):
 
 def test_gradients_are_whole_even_where_the_peak_lies_halfway_back():
     model = {"dim": 256, "heads": 8, "mlp": 512, "patch": 4}
-    row = predict(VIT | {"batch_size": 64, "model": VIT["model"] | model})
+    row = predict(VIT | {"batch_size": 128, "model": VIT["model"] | model})
     assert row["gradients"] == row["parameters"] == 4 * 1_086_730
 
 
