@@ -235,7 +235,7 @@
       let best = [NEAR, null];
       this.lines.forEach((line, curve) => line.points.forEach((point, index) => {
         const distance = Math.hypot(this.x(point.x) - event.clientX + frame.left, this.y(point.y) - event.clientY + frame.top);
-        if (distance < best[0]) best = [distance, [curve, index]];
+        if (distance <= best[0]) best = [distance, [curve, index]];
       }));
       best[1] ? this.show(...best[1]) : this.hide();
     }

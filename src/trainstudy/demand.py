@@ -35,7 +35,6 @@ class Demand(NamedTuple):
     minutes: int
 
 
-SIZING = Demand(mem_mb=2_000, minutes=10)  # the whole study, measured: 890 MB, 30 s
 EMBEDDING = Demand(mem_mb=1_000, minutes=10)  # the table of GPT-1's embeddings holds 124 MB
 
 
@@ -71,6 +70,12 @@ def preparing(name: str) -> Demand:
     dataset = data.find(name)
     size = math.prod(dataset.SHAPE) if dataset.KIND == "images" else 20
     return _round(1_000 + 5 * size * dataset.EXAMPLES / 1e6, 10 + dataset.EXAMPLES / 1e5)
+
+
+def sizing(runs: dict[str, dict]) -> Demand:
+    """Estimate the job that builds every model once, without training it."""
+    largest = max(work(run).parameters for run in runs.values())
+    return _round(PROGRAMS_MB + 20 * largest / 1e6, 10 + len(runs) / 4)
 
 
 def gathering(runs: dict[str, dict], seeds: list[int]) -> Demand:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -133,6 +134,23 @@ def test_settings_compare_equal_after_their_way_through_a_file(tmp_path):
     identity = {"settings.augmentation.crop_scale": (0.8, 1.0), "settings.clipping": None}
     save(tmp_path, 1.0, **identity)
     assert load(tmp_path, **identity) == 1.0
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done = []
+    sync, replace = checkpoint.sync, Path.replace
+    monkeypatch.setattr(checkpoint, "sync", lambda p: done.append(("sync", p.name)) or sync(p))
+
+    def renamed(self, target):
+        done.append((self.name, target.name))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    save(tmp_path, 1.0, 2.0)
+    once = [("sync", "new.safetensors"), ("new.safetensors", "latest.safetensors")]
+    once += [("sync", tmp_path.name)]
+    turned = [once[0], ("latest.safetensors", "previous.safetensors"), *once[1:]]
+    assert done == once + turned
 
 
 @contextmanager

@@ -146,6 +146,9 @@ def test_preparing_and_gathering_cover_what_was_measured_and_grow():
     assert demand.preparing("cifar10").mem_mb > 2 * 578
     assert demand.preparing("wikitext2").mem_mb > 2 * 485
     assert demand.preparing("digits").mem_mb < demand.preparing("cifar10").mem_mb
+    sizes = [demand.sizing({str(i): RUNS["vit-2-adamw"] for i in range(n)}) for n in (1, 400)]
+    assert sizes[0].mem_mb >= 1_500
+    assert sizes[1].minutes > 4 * sizes[0].minutes
     few = demand.gathering({"a": {"epochs": 10}}, [1])
     many = demand.gathering({str(i): {"epochs": 30} for i in range(1000)}, [1, 2, 3, 4, 5])
     assert few.mem_mb > 2 * 240

@@ -1,6 +1,5 @@
 """Banners, and the tables that say where the numbers come from."""
 
-import pandas as pd
 import pytest
 
 from results import a_run, frames
@@ -127,8 +126,6 @@ def test_a_setting_that_only_some_runs_have_is_none_that_all_share(runs):
     assert [*tables["Every run"]["own settings"]] == ["model.norm pre", "", "model.norm pre"]
 
 
-def test_the_mode_of_every_run_is_told_where_it_was_recorded(runs):
-    rows = runs(a_run("vit-a"), a_run("vit-b"))
-    assert "mode" not in origin.tables(rows)["Every run"]
-    every = origin.tables(rows.assign(deterministic=pd.array([True, False])))["Every run"]
-    assert [*every["mode"]] == ["deterministic", "fastest"]
+def test_the_mode_of_every_run_is_told(runs):
+    rows = runs(a_run("vit-a", deterministic=True), a_run("vit-b", deterministic=False))
+    assert [*origin.tables(rows)["Every run"]["mode"]] == ["deterministic", "default"]

@@ -21,7 +21,7 @@ CAPTIONS = ROOT / "report"
 PAGE = CAPTIONS / "page"
 NOTHING: dict = {}  # no item: most of the time goes into captions
 RUNS = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
-SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>{}</text></svg>'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="3pt"><text>{}</text></svg>'
 
 
 @pytest.fixture
@@ -266,6 +266,16 @@ def test_curves_come_as_data_once_for_each_family(page):
 def test_a_column_in_which_nothing_stands_is_left_out_of_the_page():
     table = report._table(pd.DataFrame({"a": ["x"], "b": [None], "c": [float("nan")]}))
     assert table["html"].count("<th ") == 1
+
+
+@pytest.mark.parametrize(("height", "upright"), [("800pt", False), ("1000.5", True)])
+def test_a_tall_figure_is_printed_on_an_upright_sheet(page, tmp_path, height, upright):
+    drawing = (
+        f'<?xml version="1.0"?>\n<svg width="1000pt" viewBox="0 0 9 9" height="{height}"></svg>'
+    )
+    (tmp_path / "figures/vit-curves-epochs.svg").write_text(drawing)
+    text = page(a_run("vit-a"), contents={"vit-curves-epochs": CONTENTS["vit-curves-epochs"]})
+    assert ('<section id="vit-curves-epochs" class="upright">' in text) == upright
 
 
 def test_a_table_says_how_much_room_it_needs_in_print():

@@ -194,7 +194,7 @@ def test_the_study_runs_with_conda_from_a_driver_without_torch(driver, fresh, co
 @pytest.mark.parametrize("name", ["data", "analysis", "train"])
 def test_what_the_pins_install_is_enough(name, tmp_path):
     """As conda's pip does it: the pins, and whatever they require today."""
-    uv = [Path(sys.executable).with_name("uv")]
+    uv = [shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")]
     subprocess.run(
         [*uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "env"], check=True
     )

@@ -40,7 +40,7 @@ def test_jobs_become_pods_with_memory_gpu_and_the_shared_folder(fresh, cluster):
     asked = [job["resources"] for job in cluster.jobs.values()]
     prepare, trains = asked[0], [each for each in asked if "nvidia.com/gpu" in each["limits"]]
     assert prepare["limits"]["memory"] == "1100M"
-    assert sorted(each["limits"]["memory"] for each in trains) == ["11600M", "5600M", "5800M"]
+    assert sorted(each["limits"]["memory"] for each in trains) == ["11400M", "5600M", "5700M"]
     assert all(each["limits"]["nvidia.com/gpu"] == "1" for each in trains)
     for job in cluster.jobs.values():
         assert {"name": "study", "mountPath": "/study"} in job["volumeMounts"]

@@ -84,6 +84,8 @@ def test_every_rule_but_the_target_names_log_and_environment():
         for directive in ("log:", "conda:", "script:"):
             assert directive in body, f"{name} has no {directive}"
         assert (ROOT / "workflow/scripts" / f"{name}.py").is_file()
+        # What a cluster is asked for comes from one place; fetching runs where Snakemake does.
+        assert ("**asking(" in body) == (name != "fetch"), name
 
 
 def test_files_keep_their_sizes():

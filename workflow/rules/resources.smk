@@ -44,5 +44,9 @@ def for_preparing(wildcards):
     return demand.preparing(wildcards.dataset)
 
 
+def for_sizing(wildcards):
+    return demand.sizing(RUNS)
+
+
 def for_gathering(wildcards):
     return demand.gathering(RUNS, config["seeds"])

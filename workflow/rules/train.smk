@@ -51,7 +51,7 @@ rule size_models:
     conda:
         "../../envs/train.yaml"
     resources:
-        **asking(lambda wildcards: demand.SIZING),
+        **asking(for_sizing),
     params:
         settings={name: settings_of.training_settings(run) for name, run in RUNS.items()},
     script:
