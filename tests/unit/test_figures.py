@@ -90,7 +90,7 @@ def test_a_figure_has_named_axes_a_text_and_numbers(tmp_path, name):
     units = {panel.get_xlabel() for panel in panels} | {panel.get_ylabel() for panel in panels}
     assert units <= {
         "", "epoch", "seconds since training began", "loss (nat)", "perplexity", "accuracy (%)",
-        "optimizer", "layers", "seconds per epoch (s)", "GPU memory (MiB)", "trained parameters",
+        "optimizer", "layers", "seconds per epoch (s)", "predicted GPU memory (MiB)", "trained parameters",
         "training seconds, whole run", "validation accuracy, best epoch (%)",
         "validation accuracy (%)", "validation perplexity", "training seconds per epoch (s)",
     }  # fmt: skip
@@ -288,6 +288,8 @@ def test_what_was_measured_on_other_data_is_not_drawn(tmp_path):
         "measured-against-published", study(tmp_path, runs, metrics, reports=REPORTS)
     )
     assert drawing.data.measured.isna().all()
+    legend = drawing.figure.axes[1].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == ["report A", "report B"]
     assert "no run of this study used the data of the reports" in drawing.text
     nothing = figures.build("measured-against-published", study(tmp_path, [vit("7", 2)]))
     assert nothing.text == "No report published a figure of these runs."

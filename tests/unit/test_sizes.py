@@ -16,7 +16,7 @@ from trainstudy.models import vit
 IMAGES = {
     "kind": "images", "classes": 10, "mean": [0.5, 0.5, 0.5], "deviation": [0.2, 0.2, 0.2],
     "shapes": {
-        f"{split}.{kind}": [100, 3, 32, 32] if kind == "images" else [100]
+        f"{split}.{kind}": [200, 3, 32, 32] if kind == "images" else [200]
         for split in ("train", "validation", "test")
         for kind in ("images", "labels")
     },
@@ -106,8 +106,8 @@ def test_the_parts_add_up_to_the_peak(settings):
 
 
 def test_the_data_lie_on_the_gpu():
-    # 300 images of 3,072 bytes and a label each; text as source and target, int64.
-    assert predict(VIT)["constants"] == 300 * (3072 + 1)
+    # 600 images of 3,072 bytes and a label each; text as source and target, int64.
+    assert predict(VIT)["constants"] == 600 * (3072 + 1)
     assert predict(LSTM)["constants"] == 3 * 2 * 25 * 16 * 8
 
 
@@ -140,6 +140,19 @@ def test_what_an_lstm_keeps_for_the_way_back_is_added_by_the_stated_rule():
     assert sizes._lstm_reserve(LSTM) == 8 * 16 * 2 * 5 * 12 * 2
     assert sizes._lstm_reserve(LSTM | {"precision": "fp32"}) == 8 * 16 * 2 * 5 * 12 * 4
     assert sizes._lstm_reserve(VIT) == 0
+
+
+def test_what_an_lstm_keeps_is_part_of_its_activations(monkeypatch):
+    expected = predict(LSTM)["activations"] - sizes._lstm_reserve(LSTM)
+    monkeypatch.setattr(sizes, "_lstm_reserve", lambda settings: 0)
+    (row,) = sizes.predict({"mine": LSTM | optimizer("adamw")}, MANIFESTS)
+    assert row["activations"] == expected
+
+
+def test_gradients_are_whole_even_where_the_peak_lies_halfway_back():
+    model = {"dim": 256, "heads": 8, "mlp": 512, "patch": 4}
+    row = predict(VIT | {"batch_size": 128, "model": VIT["model"] | model})
+    assert row["gradients"] == row["parameters"] == 4 * 1_086_730
 
 
 def test_runs_that_differ_in_what_does_not_matter_share_a_prediction(monkeypatch):

@@ -64,7 +64,7 @@ def memory_by_depth(results: Results) -> Drawing:
     figure, axes = panels(1, len(found), 3.6)
     for one, panel in zip(found, axes[0], strict=True):
         _stack(panel, data[data.experiment.isin(one.experiments)])
-        panel.set(xlabel="layers", ylabel="GPU memory (MiB)")
+        panel.set(xlabel="layers", ylabel="predicted GPU memory (MiB)")
         panel.set_title(f"{FAMILIES[one.family]}: {one.title}")
     handles, labels = axes[0, -1].get_legend_handles_labels()
     axes[0, -1].legend(

@@ -82,10 +82,11 @@ def _panel(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
             rows[report], height + SHIFT[report], marker, color="#555555", markerfacecolor="white",
             markersize=6, label=f"report {report}",
         )  # fmt: skip
-    panel.errorbar(
-        rows.measured, height, xerr=rows.half, fmt="o", color="black", markersize=5, capsize=3,
-        label="measured",
-    )  # fmt: skip
+    if rows.measured.notna().any():
+        panel.errorbar(
+            rows.measured, height, xerr=rows.half, fmt="o", color="black", markersize=5, capsize=3,
+            label="measured",
+        )  # fmt: skip
     panel.set_yticks(range(len(names)), names)
     panel.set_ylim(-0.6, len(names) - 0.4)
 
