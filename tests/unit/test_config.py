@@ -465,6 +465,12 @@ MISTAKES = {
     "unknown key at the top": Mistake(
         "threads: 1", "threads: 1\nthread: 2", "thread", "'threads'?"
     ),
+    "true in quotes": Mistake(
+        "deterministic: false",
+        "deterministic: 'true'",
+        "deterministic",
+        "'true' is text, not true or false. Write it without quotes in a file",
+    ),
     "exponent without a dot": Mistake(
         "      lr: 1.0e-3",
         "      lr: 1e-3",
