@@ -168,7 +168,7 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
     if error.validator == "enum":
         known = _known(str(value), error.validator_value)
         return [f"{find(path)}: {value!r} is not possible. {known}"]
-    if error.validator == "type" and str(value).lower() in ("true", "false"):
+    if error.validator == "type" and value in ("true", "false", "True", "False"):
         return [
             f"{find(path)}: {value!r} is text, not true or false. Write it without quotes in a "
             "file, and as True or False after --config."

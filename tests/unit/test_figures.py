@@ -90,7 +90,8 @@ def test_a_figure_has_named_axes_a_text_and_numbers(tmp_path, name):
     units = {panel.get_xlabel() for panel in panels} | {panel.get_ylabel() for panel in panels}
     assert units <= {
         "", "epoch", "seconds since training began", "loss (nat)", "perplexity", "accuracy (%)",
-        "optimizer", "layers", "seconds per epoch (s)", "predicted GPU memory (MiB)", "trained parameters",
+        "optimizer", "layers", "seconds per epoch (s)", "predicted GPU memory (MiB)",
+        "trained parameters",
         "training seconds, whole run", "validation accuracy, best epoch (%)",
         "validation accuracy (%)", "validation perplexity", "training seconds per epoch (s)",
     }  # fmt: skip
