@@ -56,8 +56,7 @@ def test_a_broken_manifest_is_named(tmp_path, content):
 
 def test_nothing_half_written_has_a_name(tmp_path, file_limit):
     file = tmp_path / "set.safetensors"
-    file_limit(10)
-    with pytest.raises(Exception, match="File too large"):
+    with pytest.raises(Exception, match="File too large"), file_limit(10):
         arrays.save(ARRAYS, {}, file, tmp_path / "set.json")
     assert list(tmp_path.iterdir()) == []
 

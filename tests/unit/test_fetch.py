@@ -298,8 +298,8 @@ def test_what_follows_the_announced_length_is_not_taken(site, target):
 def test_a_disk_that_takes_no_more_is_named_and_not_blamed_on_the_network(
     site, target, pauses, file_limit
 ):
-    file_limit(1_000)
-    with pytest.raises(FetchError, match=r"could not be copied to .*File too large") as caught:
+    message = r"could not be copied to .*File too large"
+    with pytest.raises(FetchError, match=message) as caught, file_limit(1_000):
         fetch.fetch("unused", Source(f"{site.url}/file", sha256=SHA256), target)
     assert "mirror" not in str(caught.value)
     assert pauses == []  # trying again frees no space

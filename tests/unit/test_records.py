@@ -231,8 +231,7 @@ def test_no_changed_bit_goes_unnoticed_and_changes_a_number(tmp_path):
 
 def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path, file_limit):
     rows = curve(a_run("vit-a"), "train", "loss", *range(1_000))
-    file_limit(1_000)
-    with pytest.raises(OSError, match="File too large"):
+    with pytest.raises(OSError, match="File too large"), file_limit(1_000):
         records.write(rows, records.METRICS, tmp_path / "metrics.parquet")
     assert list(tmp_path.iterdir()) == []
 
