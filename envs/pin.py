@@ -22,7 +22,7 @@ PACKAGES = {
         "numpy", "pillow", "pyarrow", "requests", "safetensors", "scikit-learn",
         "tokenizers", "tqdm",
     ],
-    "train": ["numpy", "pyarrow", "safetensors", "torch"],
+    "train": ["numpy", "nvidia-ml-py", "pyarrow", "safetensors", "torch"],
     "analysis": [
         "docutils", "jinja2", "markupsafe", "matplotlib", "pandas", "pyarrow", "scipy",
     ],

@@ -148,12 +148,12 @@ def test_a_list_of_numbers_on_the_command_line_is_refused_with_the_way_round(fre
 
 
 def test_a_failing_training_job_leaves_its_reason_in_its_log(fresh):
-    fresh.config["bases"]["vit"]["batch_size"] = 100_000
-    fresh.config["select"] = ["vit-a"]
-    fresh.write_config()
-    output = fresh.snakemake("--cores", "1", check=False)
-    assert "batch_size 100000 is larger than the training set" in output
-    assert "batch_size" in fresh.result("logs/train/vit-a/42.log").read_text()
+    with (fresh.folder / "src/trainstudy/trainer.py").open("a") as trainer:
+        trainer.write("\n\ndef fit(*_):\n    raise RuntimeError('the reason')\n")
+    row = fresh.result("runs/vit-a/42/run.parquet").relative_to(fresh.folder)
+    output = fresh.snakemake("--cores", "1", str(row), check=False)
+    assert "the reason" in output
+    assert "RuntimeError: the reason" in fresh.result("logs/train/vit-a/42.log").read_text()
 
 
 def test_a_mirror_with_a_wrong_checksum_stops_and_sets_the_file_aside(fresh, tmp_path):
