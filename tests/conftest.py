@@ -17,6 +17,11 @@ from playwright.sync_api import Browser, sync_playwright
 # number of threads, whatever stands here.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Who starts the tests in the background or with nohup has them ignore these signals, and so every
+# process they start; some tests send them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 # Machines that run the tests are shared: the same examples every time, and no time limit on one.
 settings.register_profile("trainstudy", derandomize=True, deadline=None, database=None)
 settings.load_profile("trainstudy")
