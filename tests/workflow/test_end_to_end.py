@@ -97,7 +97,9 @@ def test_a_part_of_the_study_has_a_report_and_the_command_for_the_rest(finished)
     assert finished.stale(*everything)["train"] == 1
 
 
-@pytest.mark.parametrize(("seeds", "threads"), [([42], 2), ([42, 43], 1)])
+@pytest.mark.parametrize(
+    ("seeds", "threads"), [([42], 2), pytest.param([42, 43], 1, marks=pytest.mark.slow)]
+)
 def test_runs_divide_the_cores_among_them(fresh, seeds, threads):
     fresh.config |= {"select": ["vit-a"], "seeds": seeds, "threads": "auto"}
     fresh.write_config()

@@ -88,7 +88,9 @@ def the_run(study) -> dict:
     return row
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM to the training process"])
+@pytest.mark.parametrize(
+    "how", ["Ctrl-C", pytest.param("SIGTERM to the training process", marks=pytest.mark.slow)]
+)
 def test_an_interrupted_job_saves_itself_in_seconds_and_goes_on(long, how):
     with started(long, LONG, "--cores", "1") as snakemake:
         wait_for(lambda: epochs_done(long) >= 3)
@@ -117,6 +119,7 @@ def test_an_interrupted_job_saves_itself_in_seconds_and_goes_on(long, how):
     assert long.stale(LONG) == {}
 
 
+@pytest.mark.slow
 def test_a_training_process_whose_snakemake_was_killed_stops_and_the_next_goes_on(long):
     with started(long, LONG, "--cores", "1") as snakemake:
         wait_for(lambda: epochs_done(long) >= 3)
