@@ -4,6 +4,7 @@
 PYTHON ?= python3
 INSTALLER ?= uv
 CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+KEPT ?= full
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Without compiled bytecode every start of Snakemake takes three times as long.
@@ -14,7 +15,8 @@ ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 endif
 
-.PHONY: demo cluster test test-all bench lint format audit lock clean clean-demo clean-checkpoints clean-results help
+.PHONY: demo cluster keep reference test test-all bench lint format audit lock clean clean-demo \
+  clean-checkpoints clean-results help
 
 demo: $(VENV)/run.installed
 	snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules
@@ -23,6 +25,19 @@ demo: $(VENV)/run.installed
 # What demo installs, and the plugins that send jobs to clusters.
 cluster: $(VENV)/cluster.installed
 	@echo "Now: source $(VENV)/bin/activate; snakemake --workflow-profile slurm"
+
+# Adds the runs of results/full to reference/full, whose report and tables `make reference` makes anew.
+keep: $(VENV)/run.installed
+	PYTHONPATH=src python -m trainstudy.keep results/$(KEPT) reference/$(KEPT)
+	$(MAKE) reference
+
+# From the Parquet files in reference/full alone; trains nothing.
+reference: $(VENV)/run.installed
+	snakemake --cores $(CORES) --configfile reference/$(KEPT)/config.yaml --quiet rules
+	mkdir -p reference/$(KEPT)/tables
+	cp results/reference-$(KEPT)/tables/*.csv reference/$(KEPT)/tables/
+	cp results/reference-$(KEPT)/report.html reference/$(KEPT)/
+	@echo "The report: $(CURDIR)/reference/$(KEPT)/report.html"
 
 test: $(VENV)/dev.installed
 	pytest
@@ -87,6 +102,7 @@ clean-results:
 
 help:
 	@echo "make demo | cluster | test | test-all | bench | lint | format | audit | lock |"
+	@echo "make keep | reference, with KEPT=full or another study |"
 	@echo "make clean | clean-demo | clean-checkpoints | clean-results STUDY=name"
 
 $(VENV)/bin/python:

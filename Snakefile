@@ -27,8 +27,8 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
-        f"{RESULTS}/metrics.parquet",
-        f"{RESULTS}/runs.parquet",
+        MEASURED["metrics"],
+        MEASURED["runs"],
         collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
         collect(
             f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["svg", "png", "csv"]

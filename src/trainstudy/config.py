@@ -6,6 +6,7 @@ no torch, no numpy.
 
 import difflib
 import math
+import os
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from trainstudy.places import ConfigError, Places, read
 
 KIND_OF_FAMILY = {"lstm": "text", "vit": "images", "cnn": "images"}
 MODULE = re.compile("[a-z0-9][a-z0-9_]*")
+RESULT_FILES = ("metrics", "runs", "predicted", "attention")  # Parquet: what reports are made from
 NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
 
 
@@ -44,7 +46,7 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
                 f"{find(path)}: {message}" for path, message in _impossible(runs[name])
             ]
     if not problems:
-        problems += _unknown_selection(config, runs, places)
+        problems += _unknown_selection(config, runs, places) + _no_results(config, places)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     chosen = set(config["select"])
@@ -187,7 +189,7 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
         ]
     if error.validator == "type" and _is_whole(None, value) and "number" in error.validator_value:
         return [f"{find(path)}: {value} is not exact as a real number; write {float(value)!r}."]
-    if error.validator == "pattern" and path == ("mirror",):
+    if error.validator == "pattern" and path[-1] in ("mirror", "measured", "image"):
         return [f"{find(path)}: {value!r} holds control characters; remove them."]
     if error.validator == "pattern":
         return [
@@ -251,6 +253,19 @@ def _unknown_selection(config: dict, runs: dict[str, dict], places: Places) -> l
         f"{where}: no experiment or group '{name}'. {_known(name, known)}"
         for name in config["select"]
         if name not in known
+    ]
+
+
+def _no_results(config: dict, places: Places) -> list[str]:
+    """Say which files are not in the folder of an earlier study that the configuration names."""
+    if config["measured"] is None:
+        return []
+    files = [os.path.join(config["measured"], f"{name}.parquet") for name in RESULT_FILES]
+    where = places.find([("measured",)])
+    return [
+        f"{where}: there is no {file}. Name a folder that `make keep` wrote, or null."
+        for file in files
+        if not os.path.isfile(file)  # False, where pathlib raises, for a name that is too long
     ]
 
 

@@ -1,13 +1,9 @@
 """From the two Parquet files to tables, figures and the report. Nothing here needs torch."""
 
-# What results.read takes.
+# What results.read takes: what this study measured, or what an earlier one did.
 MEASURED = {
-    "metrics": rules.aggregate.output.metrics,
-    "runs": rules.aggregate.output.runs,
-    "predicted": rules.size_models.output.predicted,
-    "attention": rules.size_models.output.attention,
-    "published": "resources/published.csv",
-}
+    name: f"{config['measured'] or RESULTS}/{name}.parquet" for name in settings_of.RESULT_FILES
+} | {"published": "resources/published.csv"}
 # Code that decides more than one of them.
 SHARED = ["claims", "comparisons", "estimates", "records", "results", "style"]
 ANALYSIS_CODE = collect("src/trainstudy/{part}.py", part=SHARED)

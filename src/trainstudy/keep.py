@@ -1,0 +1,138 @@
+"""Keep what studies found: runs of several sittings and machines, in one small folder of files.
+
+`python -m trainstudy.keep results/full reference/full` adds the results of a study to those kept;
+`snakemake --configfile reference/full/config.yaml` reports on them without training. It is no rule
+of the workflow because Snakemake deletes the output of a job before it starts it, and what is kept
+already is half of the outcome.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from trainstudy import files, records
+
+log = logging.getLogger(__name__)
+
+SCHEMAS = {  # of config.RESULT_FILES
+    "metrics": records.METRICS,
+    "runs": records.RUNS,
+    "predicted": records.PREDICTED,
+    "attention": records.ATTENTION,
+}
+SORTED_BY = {
+    "metrics": records.METRICS_KEYS,
+    "runs": records.RUNS_KEYS,
+    "predicted": ["experiment"],
+    "attention": ["heads", "head_size"],
+}
+# Runs of one experiment are means and intervals together only where all of these agree.
+DECIDES = ["dataset", "data_sha256", *(field.name for field in records.SETTINGS)]
+
+
+def keep(study: Path, kept: Path) -> None:
+    """Add the runs in the folder of a study to those in `kept`, and write the overlay beside them.
+
+    A run (experiment and seed) takes the place of an earlier one. Kept runs of its experiment that
+    were made with other settings or data are dropped, with a warning. Raises DataError for a file
+    that is broken or of another release.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    new = {name: _read(study / f"{name}.parquet", name) for name in SCHEMAS}
+    old = {name: table.slice(0, 0) for name, table in new.items()}
+    old |= {file.stem: _read(file, file.stem) for file in kept.glob("*.parquet")}
+    stays = [run for run in old["runs"].to_pylist() if _stays(run, new["runs"].to_pylist())]
+    merged = {
+        "runs": [_of_runs(old["runs"], stays), new["runs"]],
+        "metrics": [_of_runs(old["metrics"], stays), new["metrics"]],
+        "predicted": [_without(old["predicted"], new["predicted"]), new["predicted"]],
+        "attention": [new["attention"]],
+    }
+    for name, tables in merged.items():
+        table = pa.concat_tables(tables).sort_by([(key, "ascending") for key in SORTED_BY[name]])
+        with files.whole(kept / f"{name}.parquet") as part:
+            pq.write_table(table, part, write_page_checksum=True)
+        if name == "runs":
+            _write_overlay(table, kept)
+    log.info("%s: %d runs added or renewed, %d kept", kept, new["runs"].num_rows, len(stays))
+
+
+def _read(file: Path, name: str) -> pa.Table:
+    """Read one of the files; columns that a later release added are empty."""
+    schema = SCHEMAS[name]
+    with files.sound(file):
+        table = pq.read_table(file, page_checksum_verification=True)
+        table.validate(full=True)
+    unknown = {*table.schema.names} - {*schema.names}
+    lacking = {field.name for field in schema if not field.nullable} - {*table.schema.names}
+    if unknown or lacking:
+        raise files.DataError(
+            f"{file} is of another release: it has {', '.join(sorted(unknown)) or 'nothing'} too "
+            f"many and lacks {', '.join(sorted(lacking)) or 'nothing'}; make it again"
+        )
+    empty = pa.nulls(table.num_rows)
+    return pa.table(
+        [table[f.name] if f.name in table.schema.names else empty.cast(f.type) for f in schema],
+        schema=schema,
+    )
+
+
+def _stays(run: dict, added: list[dict]) -> bool:
+    """Say whether a kept run stays beside those that are added."""
+    same = [other for other in added if other["experiment"] == run["experiment"]]
+    if any(other["seed"] == run["seed"] for other in same):
+        return False
+    apart = [key for key in DECIDES for other in same[:1] if other[key] != run[key]]
+    if apart:
+        log.warning(
+            "%s, seed %d: dropped, it was made with another %s",
+            run["experiment"], run["seed"], ", ".join(apart),
+        )  # fmt: skip
+    return not apart
+
+
+def _of_runs(table: pa.Table, runs: list[dict]) -> pa.Table:
+    """Return the rows (of runs or metrics) that belong to the given runs."""
+    wanted = {(run["experiment"], run["seed"]) for run in runs}
+    pairs = zip(table["experiment"].to_pylist(), table["seed"].to_pylist(), strict=True)
+    return table.filter(pa.array([pair in wanted for pair in pairs], pa.bool_()))
+
+
+def _without(old: pa.Table, new: pa.Table) -> pa.Table:
+    return old.filter(pc.invert(pc.is_in(old["experiment"], new["experiment"])))
+
+
+def _write_overlay(runs: pa.Table, kept: Path) -> None:
+    """Write the configuration that reports on what is kept; it is laid over config.yaml."""
+    overlay = {
+        "study": f"reference-{kept.name}",
+        "measured": kept.as_posix(),
+        "select": sorted({*runs["experiment"].to_pylist()}),
+        "seeds": sorted({*runs["seed"].to_pylist()}),
+    }
+    text = yaml.safe_dump(overlay, sort_keys=False, default_flow_style=None, width=100)
+    with files.whole(kept / "config.yaml") as part:
+        part.write_text(
+            "# Written by `make keep`: reports on the runs in this folder, trains nothing.\n" + text
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", type=Path, help="folder of the results of a study")
+    parser.add_argument("kept", type=Path, help="folder of what is kept, relative to the project")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        keep(arguments.study, arguments.kept)
+    except (files.DataError, FileNotFoundError) as error:
+        parser.exit(1, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()

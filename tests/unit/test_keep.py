@@ -1,0 +1,115 @@
+"""Results of several sittings in one folder."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from results import a_run, curve, sizes
+from trainstudy import config, files, keep, records
+
+
+def a_study(folder: Path, *runs: dict) -> Path:
+    """Write the result files of a study with a curve for every run."""
+    folder.mkdir()
+    rows = [row for run in runs for row in curve(run, "validation", "accuracy", 0.1, run["seed"])]
+    records.write(list(runs), records.RUNS, folder / "runs.parquet")
+    records.write(rows, records.METRICS, folder / "metrics.parquet")
+    for name, table in sizes(list(runs)).items():
+        records.write(table.to_dict("records"), keep.SCHEMAS[name], folder / f"{name}.parquet")
+    return folder
+
+
+def kept_runs(folder: Path) -> list[tuple[str, int, float]]:
+    """Return experiment, seed and seconds of the runs that are kept, in the order of the file."""
+    runs = pd.read_parquet(folder / "runs.parquet")
+    return [*zip(runs.experiment, runs.seed, runs.seconds_total, strict=True)]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A folder that holds vit-a with two seeds and cnn-a with one."""
+    runs = [a_run("vit-a", seed=1), a_run("vit-a", seed=2), a_run("cnn-a", seed=1)]
+    keep.keep(a_study(tmp_path / "first", *runs), tmp_path / "kept")
+    return tmp_path / "kept"
+
+
+def test_the_first_results_are_kept_whole(kept: Path, tmp_path: Path):
+    assert kept_runs(kept) == [("cnn-a", 1, 12.0), ("vit-a", 1, 12.0), ("vit-a", 2, 12.0)]
+    assert {*config.RESULT_FILES} == {file.stem for file in kept.glob("*.parquet")}
+    for name in ("metrics", "predicted", "attention"):
+        first, mine = (
+            pd.read_parquet(folder / f"{name}.parquet") for folder in (tmp_path / "first", kept)
+        )
+        keys = keep.SORTED_BY[name]
+        pd.testing.assert_frame_equal(first.sort_values(keys, ignore_index=True), mine)
+
+
+def test_later_runs_join_and_take_the_place_of_their_like(kept: Path, tmp_path: Path):
+    later = [a_run("vit-a", seed=2, seconds_total=99.0), a_run("vit-b", seed=1)]
+    keep.keep(a_study(tmp_path / "later", *later), kept)
+    assert kept_runs(kept) == [
+        ("cnn-a", 1, 12.0), ("vit-a", 1, 12.0), ("vit-a", 2, 99.0), ("vit-b", 1, 12.0),
+    ]  # fmt: skip
+    metrics = pd.read_parquet(kept / "metrics.parquet")
+    assert not metrics.duplicated(records.METRICS_KEYS).any()
+    assert len(metrics) == 2 * 4
+    assert [*pd.read_parquet(kept / "predicted.parquet").experiment] == ["cnn-a", "vit-a", "vit-b"]
+
+
+@pytest.mark.parametrize("change", [{"optimizer.lr": 0.1}, {"data_sha256": "0" * 64}])
+def test_seeds_of_other_settings_or_data_do_not_stay_beside_new_ones(
+    kept: Path, tmp_path: Path, change: dict, caplog: pytest.LogCaptureFixture
+):
+    keep.keep(a_study(tmp_path / "later", a_run("vit-a", seed=3, **change)), kept)
+    assert [run[:2] for run in kept_runs(kept)] == [("cnn-a", 1), ("vit-a", 3)]
+    assert "vit-a, seed 1: dropped" in caplog.text
+    assert next(iter(change)) in caplog.text
+
+
+def test_the_overlay_selects_what_is_kept(kept: Path):
+    assert yaml.safe_load((kept / "config.yaml").read_text()) == {
+        "study": "reference-kept",
+        "measured": kept.as_posix(),
+        "select": ["cnn-a", "vit-a"],
+        "seeds": [1, 2],
+    }
+
+
+def test_columns_that_came_later_are_empty_in_what_was_kept_before(kept: Path, tmp_path: Path):
+    older = pq.read_table(kept / "runs.parquet").drop_columns(["gpu_shared", "compile"])
+    pq.write_table(older, kept / "runs.parquet")
+    keep.keep(a_study(tmp_path / "later", a_run("vit-b", gpu_shared=True)), kept)
+    runs = pd.read_parquet(kept / "runs.parquet").set_index("experiment")
+    assert runs.gpu_shared["vit-b"]
+    assert runs.gpu_shared[["vit-a", "cnn-a"]].isna().all()
+    assert pq.read_schema(kept / "runs.parquet").equals(records.RUNS)
+
+
+def test_files_of_another_release_are_refused_and_nothing_changes(kept: Path, tmp_path: Path):
+    study = a_study(tmp_path / "later", a_run("vit-b"))
+    table = pq.read_table(study / "runs.parquet")
+    renamed = table.rename_columns(["run" if n == "experiment" else n for n in table.schema.names])
+    pq.write_table(renamed, study / "runs.parquet")
+    before = kept_runs(kept)
+    with pytest.raises(files.DataError, match=r"runs\.parquet.* run too many .*lacks experiment"):
+        keep.keep(study, kept)
+    assert kept_runs(kept) == before
+
+
+def test_a_broken_file_is_named(kept: Path, tmp_path: Path):
+    study = a_study(tmp_path / "later", a_run("vit-b"))
+    (study / "metrics.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(files.DataError, match=r"later/metrics\.parquet is broken"):
+        keep.keep(study, kept)
+
+
+def test_keeping_twice_changes_no_byte(kept: Path, tmp_path: Path):
+    def content() -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in kept.iterdir()}
+
+    before = content()
+    keep.keep(tmp_path / "first", kept)
+    assert content() == before

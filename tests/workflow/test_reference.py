@@ -1,0 +1,66 @@
+"""Reports on results that were kept: real Snakemake, no training."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT, Study
+
+from trainstudy import keep
+
+REPORTING = {"make_tables": 1, "plot_figures": 1, "write_report": 1}
+KEPT = sorted(file.parent for file in (ROOT / "reference").glob("*/config.yaml"))
+
+
+def test_kept_results_are_reported_on_without_training(
+    finished: Study, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(finished.folder)
+    keep.keep(Path("results/tiny"), Path("reference/tiny"))
+    before = finished.result("tables/vit-results.csv").read_bytes()
+    shutil.rmtree("results")
+    shutil.rmtree("data")
+    assert finished.run("--configfile", "reference/tiny/config.yaml") == REPORTING
+    made = Path("results/reference-tiny")
+    assert (made / "tables/vit-results.csv").read_bytes() == before
+    assert "<strong>5 of 5 planned runs</strong>" in (made / "report.html").read_text()
+
+
+def test_a_part_of_the_study_names_what_would_train_the_rest(
+    finished: Study, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(finished.folder)
+    for name in ("metrics", "runs"):
+        file = f"results/tiny/{name}.parquet"
+        rows = pd.read_parquet(file)
+        rows[rows.experiment != "lstm-a"].to_parquet(file, index=False)
+    keep.keep(Path("results/tiny"), Path("reference/tiny"))
+    finished.run("--configfile", "reference/tiny/config.yaml")
+    page = Path("results/reference-tiny/report.html").read_text()
+    missing = page.partition('id="missing"')[2].partition("</section>")[0]
+    (chosen,) = re.findall(r"snakemake --cores 4 --config &#39;select=\[(.*?)\]&#39;", missing)
+    assert {*chosen.split(",")} == {"core", "cnn"}
+
+
+def test_a_folder_without_results_is_named(fresh: Study):
+    output = fresh.snakemake("--dry-run", "--config", "measured=nowhere", check=False)
+    assert "measured: there is no nowhere/metrics.parquet" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.name)
+def test_the_reference_is_what_its_parquet_files_make(kept: Path, fresh: Study):
+    shutil.copy(ROOT / "config.yaml", fresh.folder)
+    shutil.copytree(kept, fresh.folder / "reference" / kept.name)
+    fresh.config["study"] = f"reference-{kept.name}"
+    overlay = f"reference/{kept.name}/config.yaml"
+    assert fresh.run("--configfile", overlay) == REPORTING
+    made = fresh.result("tables")
+    assert {file.name: file.read_text() for file in made.glob("*.csv")} == {
+        file.name: file.read_text() for file in (kept / "tables").glob("*.csv")
+    }
+    assert fresh.result("report.html").read_text().count("<section") == (
+        kept / "report.html"
+    ).read_text().count("<section")
