@@ -8,12 +8,14 @@ import difflib
 import math
 import os
 import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
 import yaml
 
-from trainstudy import data
+from trainstudy import data, grids
 from trainstudy.places import ConfigError, Places, read
 
 KIND_OF_FAMILY = {"lstm": "text", "vit": "images", "cnn": "images"}
@@ -25,32 +27,35 @@ NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
 def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     """Return the merged settings of every selected experiment, by name.
 
-    `config` is the configuration as Snakemake merged it, `files` the YAML files it came from (used
-    to say where a mistake stands), `schemas` the folder of config.yaml and experiment.yaml.
+    `config` is the configuration as Snakemake merged it, grids and all, `files` the YAML files it
+    came from (used to say where a mistake stands), `schemas` the folder of config.yaml and
+    experiment.yaml.
     Raises ConfigError with every problem found.
     """
     places = Places(files, config)
-    problems = list(places.duplicates)
-    problems += _violations(config, _schema(schemas / "config.yaml"), lambda p: places.find([p]))
+    shape = _schema(schemas / "config.yaml")
+    problems = places.duplicates + _violations(config, shape, lambda p: places.find([p]))
+    problems = problems or _impossible_grids(config["experiments"], places)
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    owners = grids.owners(config["experiments"])
+    study = config | {"experiments": grids.expanded(config["experiments"])}
+    runs = {name: _merge(study, name, owners[name], places, problems) for name in owners}
+    schema = _schema(schemas / "experiment.yaml")
+    for name in runs if not problems else ():
+        lineage = [("experiments", owners[name]), *_lineage(study, name)[1:]]
+        find = _finder(lineage, config["experiments"][owners[name]].get("grid", {}), places)
+        problems += _violations(runs[name], schema, find) or [
+            f"{find(path)}: {message}" for path, message in _impossible(runs[name])
+        ]
     if not problems:
-        runs = {name: _merge(config, name, places, problems) for name in config["experiments"]}
-        schema = _schema(schemas / "experiment.yaml")
-        for name in runs if not problems else ():
-            lineage = _lineage(config, name)
-
-            def find(path: tuple, lineage: list[tuple[str, str]] = lineage) -> str:
-                return places.find([(*owner, *path) for owner in lineage])
-
-            found = _violations(runs[name], schema, find)
-            problems += found or [
-                f"{find(path)}: {message}" for path, message in _impossible(runs[name])
-            ]
-    if not problems:
-        problems += _unknown_selection(config, runs, places) + _no_results(config, places)
+        names = _Validator(shape.schema["$defs"]["name"])
+        problems += _misnamed(owners, names, places) + _unknown_selection(config, runs, places)
+        problems += _no_results(config, places)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     chosen = set(config["select"])
-    return {n: run for n, run in sorted(runs.items()) if n in chosen or run["group"] in chosen}
+    return {n: run for n, run in sorted(runs.items()) if chosen & {n, owners[n], run["group"]}}
 
 
 def checked(file: Path, schema: Path) -> dict:
@@ -92,16 +97,36 @@ def _lineage(config: dict, name: str) -> list[tuple[str, str]]:
     return owners
 
 
-def _merge(config: dict, name: str, places: Places, problems: list[str]) -> dict:
-    """Lay an experiment over its chain of bases; keys come out sorted, as change tracking needs."""
+def _finder(lineage: list[tuple[str, str]], grid: dict, places: Places) -> Callable[[tuple], str]:
+    """Return what says where a setting stands: in the grid, or else in the nearest owner."""
+
+    def find(path: tuple) -> str:
+        varied = [key for key in grid if path and _meet(key.split("."), path)]
+        paths = [(*lineage[0], "grid", key) for key in varied]
+        return places.find(paths + [(*owner, *path) for owner in lineage])
+
+    return find
+
+
+def _meet(one: list[str], other: tuple) -> bool:
+    """Return whether two paths are the same, or one lies inside the other."""
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def _merge(config: dict, name: str, owner: str, places: Places, problems: list[str]) -> dict:
+    """Lay an experiment over its chain of bases; keys come out sorted, as change tracking needs.
+
+    `owner` is where the experiment stands in the files: it may be a member of that one's grid.
+    """
     merged: dict = {}
     lineage = _lineage(config, name)
-    for section, owner in reversed(lineage):
-        if owner not in config[section]:
-            known = _known(owner, config[section])
-            problems.append(f"{places.find([('experiments', name)])}: no base '{owner}'. {known}")
+    for section, one in reversed(lineage):
+        if one not in config[section]:
+            known = _known(one, config[section])
+            where = places.find([("experiments", owner, "grid", "base"), ("experiments", owner)])
+            problems.append(f"{where}: no base '{one}'. {known}")
             return {}
-        layer = {key: value for key, value in config[section][owner].items() if key != "base"}
+        layer = {key: value for key, value in config[section][one].items() if key != "base"}
         merged = _overlay(merged, layer)
     section, last = lineage[-1]
     if "base" in config[section][last]:
@@ -163,13 +188,30 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in value]
         return [f"{find(path)}: the key '{key}' is missing." for key in missing]
-    if error.validator == "not" and isinstance(value, str):
+    if error.validator == "not" and path[:1] == ("bases",) and path[-1] == "grid":
+        return [f"{find(path)}: a grid belongs to an experiment; move it there."]
+    if error.validator == "not" and error.validator_value:
         return [f"{find(path)}: Windows reserves the name {value!r}; choose another."]
     if error.validator == "not":
         return [f"{find(path)}: this key has no meaning beside the others; remove it."]
     if error.validator == "enum":
         known = _known(str(value), error.validator_value)
         return [f"{find(path)}: {value!r} is not possible. {known}"]
+    if error.validator == "type" and path[2:3] == ("grid",) and len(path) == 4:
+        return [
+            f"{find(path)}: {value!r} is no list; write the values of one setting, such as "
+            "optimizer.lr: [0.01, 0.1]."
+        ]
+    if error.validator == "type" and path[2:3] == ("grid",) and "null" in error.validator_value:
+        return [
+            f"{find(path)}: {value!r} has no place in a grid, which takes text, finite numbers, "
+            "true, false and null."
+        ]
+    if error.validator == "maxLength":
+        return [
+            f"{find(path)}: {value!r} is too long: {len(value)} characters, of "
+            f"{error.validator_value} at most. Shorten it."
+        ]
     if error.validator == "type" and value in ("true", "false", "True", "False"):
         return [
             f"{find(path)}: {value!r} is text, not true or false. Write it without quotes in a "
@@ -189,7 +231,7 @@ def _explain(error: jsonschema.ValidationError, find) -> list[str]:
         ]
     if error.validator == "type" and _is_whole(None, value) and "number" in error.validator_value:
         return [f"{find(path)}: {value} is not exact as a real number; write {float(value)!r}."]
-    if error.validator == "pattern" and path[-1] in ("mirror", "measured", "image"):
+    if error.validator == "pattern" and path in (("mirror",), ("measured",), ("image",)):
         return [f"{find(path)}: {value!r} holds control characters; remove them."]
     if error.validator == "pattern":
         return [
@@ -246,8 +288,51 @@ def _impossible_embedding(model: dict, dataset: str) -> list[tuple[tuple, str]]:
     return found
 
 
+def _impossible_grids(experiments: dict[str, dict], places: Places) -> list[str]:
+    """Return what is wrong with grids of the right shape, before any of them is expanded."""
+    own = {name: one["grid"] for name, one in experiments.items() if "grid" in one}
+    problems = [
+        f"{places.find([('experiments', name, 'grid', *path)])}: {message}"
+        for name, grid in own.items()
+        for path, message in grids.misfits(grid)
+    ]
+    total = sum(grids.count(experiments[name]) for name in own)
+    if not problems and total > grids.TOTAL:
+        most = f"{grids.TOTAL:,} are the most"
+        where = places.find([("experiments",)])
+        problems.append(f"{where}: grids of {total:,} experiments, {most}. Leave out values.")
+    return problems or _named_twice(experiments, places)
+
+
+def _named_twice(experiments: dict[str, dict], places: Places) -> list[str]:
+    """Return the names that several experiments would have; one with a grid keeps its own."""
+    names = [
+        (n, owner) for owner in experiments for n, _ in grids.members(owner, experiments[owner])
+    ]
+    kept = [owner for owner in experiments if "grid" in experiments[owner]]
+    count = Counter([*kept, *(name for name, _ in names)])
+    return [
+        f"{places.find([('experiments', owner)])}: '{name}' would be the name of two experiments. "
+        "Rename one, or leave out a value of the grid."
+        for name, owner in names
+        if count[name] > 1
+    ]
+
+
+def _misnamed(
+    owners: dict[str, str], names: jsonschema.protocols.Validator, places: Places
+) -> list[str]:
+    """Return the members of grids whose names are none."""
+    where = {owner: places.find([("experiments", owner, "grid")]) for owner in owners.values()}
+    return [
+        line
+        for name, owner in owners.items()
+        for line in _violations(name, names, lambda _, owner=owner: where[owner])
+    ]
+
+
 def _unknown_selection(config: dict, runs: dict[str, dict], places: Places) -> list[str]:
-    known = {*runs, *(run["group"] for run in runs.values())}
+    known = {*runs, *config["experiments"], *(run["group"] for run in runs.values())}
     where = places.find([("select",)])
     return [
         f"{where}: no experiment or group '{name}'. {_known(name, known)}"

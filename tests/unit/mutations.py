@@ -25,15 +25,26 @@ SURPRISES = [
     "{" * 400, "[" * 2_000, "[" * 40 + "]" * 40, "__use_yte__", "pathvars", "\t", "\x00", "\ufeff",
 ]  # fmt: skip
 KEYS = ["base", "group", "model", "study", "seeds", "select", "mirror", "bases", "experiments",
-        "epochs", "optimizer", "lr", "name", "lstm", "vit", "dataset", "family"]  # fmt: skip
+        "epochs", "optimizer", "lr", "name", "lstm", "vit", "dataset", "family", "grid",
+        "optimizer.lr", "vit-2-tuned-lr-3e-1"]  # fmt: skip
 KINDS = ["drop", "repeat", "swap", "key", "insert", "indent", "cut"] + ["value"] * 7
+GRID = """\
+  vit-2-tuned:
+    base: vit
+    optimizer: {name: sgd}
+    grid:
+      optimizer.lr: [3.0e-3, 0.3]
+      gradient_clipping: [null, 1.5]
+      model.norm: [pre]
+"""
 
 
-def study(text: str, first: int, count: int) -> str:
+def study(text: str, first: int, count: int, grid: bool) -> str:
     """Return a file of the study with a few of its experiments: all of them would take long."""
     head, experiments = text.split("\nexperiments:\n")
     lines = [line for line in experiments.splitlines() if line.strip()]
     chosen = lines[first % len(lines) :][:count]
+    chosen += [GRID.rstrip()] if grid else []
     names = ", ".join(line.split(":")[0].strip() for line in chosen)
     head = head.replace("select: [core, longer, cnn]", f"select: [{names}]")
     return f"{head}\nexperiments:\n" + "\n".join(chosen) + "\n"
@@ -66,7 +77,7 @@ def mutated(text: str, mutation: tuple[str, int, int, str]) -> str:
     elif kind == "cut":
         lines[at] = line[: other % (len(line) + 1)]
     else:  # a value or a key of this line becomes another
-        pattern = r"(?<=: )[^,{}\[\]#]+|(?<=\[)[^,\]]+" if kind == "value" else r"[\w-]+(?=:)"
+        pattern = r"(?<=: )[^,{}\[\]#]+|(?<=\[)[^,\]]+" if kind == "value" else r"[\w.-]+(?=:)"
         found = list(re.finditer(pattern, line))
         if found:
             match = found[other % len(found)]
@@ -78,7 +89,7 @@ def mutated(text: str, mutation: tuple[str, int, int, str]) -> str:
 @st.composite
 def files(draw) -> tuple[bytes, bytes | None]:
     """Draw config.yaml and, half of the time, an overlay; at least one of them is changed."""
-    texts = [study(CONFIG, draw(PLACE), draw(st.integers(1, 3)))]
+    texts = [study(CONFIG, draw(PLACE), draw(st.integers(1, 3)), draw(st.booleans()))]
     if draw(st.booleans()):
         texts.append(DEMO.split("\nexperiments:\n")[0] + "\n")
     for mutation in draw(st.lists(MUTATION, min_size=1, max_size=3)):

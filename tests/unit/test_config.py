@@ -1,9 +1,11 @@
 """The settings of every run, from the files a user edits; and what is said about mistakes."""
 
 import copy
+import itertools
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +13,11 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from trainstudy import data
+from trainstudy import data, grids
 from trainstudy.config import ConfigError, resolve, threads, training_settings
 from trainstudy.records import flatten
 
@@ -33,6 +35,7 @@ threads: 1
 image: null
 deterministic: false
 checkpoint_seconds: 600
+measured: null
 bases:
   lstm:
     group: core
@@ -582,6 +585,18 @@ MISTAKES = {
         "bases.vit.sequence_length",
         "this key has no meaning beside the others; remove it.",
     ),
+    "text where no value has a meaning": Mistake(
+        "    precision: fp32",
+        "    precision: fp32\n    sequence_length: con",
+        "bases.vit.sequence_length",
+        "this key has no meaning beside the others; remove it.",
+    ),
+    "grid in a base": Mistake(
+        "    precision: fp32",
+        "    precision: fp32\n    grid: {epochs: [1, 2]}",
+        "bases.vit.grid",
+        "a grid belongs to an experiment; move it there.",
+    ),
     "duplicate key": Mistake(
         "      patch: 4",
         "      patch: 4\n      depth: 3",
@@ -868,9 +883,24 @@ def test_a_data_set_whose_file_no_rule_can_name_is_refused(write, tmp_path, monk
     assert "the file data/Birds.py needs a name of lower-case letters" in complaint(file)
 
 
-def test_a_mirror_with_control_characters_is_refused(write):
-    file = write("mirror: null", 'mirror: "/data\\0"')
-    assert f"{file}, line 4, mirror: '/data\\x00' holds control characters" in complaint(file)
+@pytest.mark.parametrize(("line", "key"), [(4, "mirror"), (6, "image"), (9, "measured")])
+def test_a_path_with_control_characters_is_refused(write, line, key):
+    file = write(f"{key}: null", f'{key}: "/data\\0"')
+    assert f"{file}, line {line}, {key}: '/data\\x00' holds control characters" in complaint(file)
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "a" * 300])
+def test_a_folder_without_the_results_to_report_on_is_named(write, folder):
+    file = write("measured: null", f"measured: {folder}")
+    for name in ("metrics", "runs", "predicted", "attention"):
+        said = f"{file}, line 9, measured: there is no {folder}/{name}.parquet. Name a folder that"
+        assert said in complaint(file)
+
+
+def test_results_to_report_on_are_looked_for_and_found(write, tmp_path):
+    for name in ("metrics", "runs", "predicted", "attention"):
+        (tmp_path / f"{name}.parquet").touch()
+    assert study(write("measured: null", f"measured: {tmp_path}"))
 
 
 @pytest.mark.parametrize("key", ["epochs: 10", "batch_size: 16", "sequence_length: 256"])
@@ -931,3 +961,289 @@ def test_fifty_mistakes_fit_one_screen(write):
     assert len(message.splitlines()) <= 14
     assert "50 to mend" in message
     assert "… and 40 more." in message
+
+
+# Grids
+
+TUNED = """\
+  tuned:
+    base: vit
+    optimizer: {name: sgd}
+    grid:
+      optimizer.lr: [3.0e-3, 3.0e-2, 0.3]
+      epochs: [10, 30]
+"""
+
+
+def with_grid(**grid: object) -> dict:
+    """Return the configuration of STUDY with a grid `tuned`; two underscores stand for a dot."""
+    config = yaml.safe_load(STUDY)
+    keys = {key.replace("__", "."): values for key, values in grid.items()}
+    config["experiments"]["tuned"] = {"base": "vit", "grid": keys}
+    return config | {"select": ["tuned"]}
+
+
+def test_a_grid_is_the_product_of_its_values_in_the_order_written():
+    experiments = grids.expanded(yaml.safe_load(STUDY + TUNED)["experiments"])
+    assert list(experiments) == ["words", "pictures", "more-pictures"] + [
+        f"tuned-lr-{lr}-epochs-{epochs}" for lr in ("3e-3", "3e-2", "3e-1") for epochs in (10, 30)
+    ]
+    assert experiments["tuned-lr-3e-2-epochs-30"] == {
+        "base": "vit",
+        "optimizer": {"name": "sgd", "lr": 0.03},
+        "epochs": 30,
+    }
+
+
+def test_a_member_of_a_grid_is_an_experiment_like_one_written_out(write):
+    file = write(text=STUDY + TUNED)
+    runs = study(file)
+    assert "tuned" not in runs
+    written = "{base: vit, optimizer: {lr: 0.3, name: sgd}, epochs: 30}"
+    by_hand = study(write(text=f"{STUDY}  tuned: {written}", name="by-hand.yaml"))
+    assert repr(runs["tuned-lr-3e-1-epochs-30"]) == repr(by_hand["tuned"])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([10, 30], ["10", "30"]),
+        ([0.03, 0.0003, 0.015], ["3e-2", "3e-4", "1p5e-2"]),
+        ([1.5, 12.5, 1e-10, 1e22], ["1p5e0", "1p25e1", "1e-10", "1e22"]),
+        ([0.0, 1.0, 100.0], ["0", "1", "100"]),
+        ([-1, -0.5], ["m1", "m5e-1"]),
+        (["resnet-preact", "my_data", "FP32"], ["resnet-preact", "my-data", "fp32"]),
+        ([True, False, None], ["true", "false", "none"]),
+    ],
+)  # fmt: skip
+def test_names_of_members_tell_key_and_value(values, words):
+    found = grids.members("a", {"base": "vit", "grid": {"one.some_key": values}})
+    assert [name for name, _ in found] == [f"a-some-key-{word}" for word in words]
+    assert [member["one"]["some_key"] for _, member in found] == values
+
+
+def test_a_grid_may_vary_every_setting_of_one_value():
+    for name, keys in OTHER_VALUES.items():
+        for key, value in keys.items():
+            if isinstance(value, list) or key.startswith(("dataset", "model.embedding")):
+                continue
+            config = with_grid(**{key: [value]})
+            config["experiments"]["tuned"]["base"] = {"words": "lstm", "pictures": "vit"}[name]
+            (run,) = resolve(config, [], SCHEMAS).values()
+            assert flatten(run)[key] == value
+
+
+def test_the_grid_wins_over_the_experiment_and_the_experiment_over_its_base():
+    config = with_grid(epochs=[7, 8])
+    config["experiments"]["tuned"] |= {"epochs": 9, "batch_size": 9}
+    runs = resolve(config, [], SCHEMAS)
+    assert [run["epochs"] for run in runs.values()] == [7, 8]
+    assert {run["batch_size"] for run in runs.values()} == {9}
+
+
+def test_a_grid_may_vary_the_base():
+    runs = resolve(with_grid(base=["vit", "deep"]), [], SCHEMAS)
+    assert {name: run["model"]["depth"] for name, run in runs.items()} == {
+        "tuned-base-vit": 2,
+        "tuned-base-deep": 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("selection", "chosen"),
+    [
+        (["tuned"], {"tuned-epochs-7", "tuned-epochs-8"}),
+        (["tuned-epochs-8", "words"], {"tuned-epochs-8", "words"}),
+        (["core"], {"tuned-epochs-7", "tuned-epochs-8", "words", "pictures", "more-pictures"}),
+    ],
+)
+def test_select_takes_a_grid_its_group_and_a_single_member(selection, chosen):
+    runs = resolve(with_grid(epochs=[7, 8]) | {"select": selection}, [], SCHEMAS)
+    assert {*runs} == chosen
+
+
+def test_a_misspelt_grid_in_the_selection_is_named(write):
+    file = write("select: [core]", "select: [tuend]", text=STUDY + TUNED)
+    assert f"{file}, line 3, select: no experiment or group 'tuend'. Did you mean 'tuned'?" in (
+        complaint(file)
+    )
+
+
+def test_an_overlay_changes_every_member_and_replaces_lists(write):
+    file = write(text=STUDY + TUNED)
+    changes = "experiments: {tuned: {batch_size: 3, grid: {epochs: [6]}}}"
+    runs = study(file, write(text=changes, name="overlay.yaml"))
+    tuned = {name: run for name, run in runs.items() if name.startswith("tuned")}
+    assert [*tuned] == [f"tuned-lr-{lr}-epochs-6" for lr in ("3e-1", "3e-2", "3e-3")]
+    assert {run["batch_size"] for run in tuned.values()} == {3}
+
+
+def test_expanding_twice_is_expanding_once():
+    config = with_grid(epochs=[7, 8], model__depth=[1, 2])
+    before = copy.deepcopy(config)
+    once = grids.expanded(config["experiments"])
+    assert grids.expanded(once) == once
+    assert resolve(config | {"experiments": once, "select": ["core"]}, [], SCHEMAS) == resolve(
+        config | {"select": ["core"]}, [], SCHEMAS
+    )
+    assert config == before
+
+
+GRID_MISTAKES = {
+    "empty grid": ("{}", "", "{} should be non-empty"),
+    "no grid": ("3", "", "3 is not of type 'object'"),
+    "no list": ("optimizer.lr: 0.1", "optimizer.lr", "0.1 is no list; write the values of one"),
+    "a section": (
+        "optimizer: {lr: [0.1, 1.0]}",
+        "optimizer",
+        "{'lr': [0.1, 1.0]} is no list; write the values of one setting, such as optimizer.lr: [",
+    ),
+    "empty list": ("epochs: []", "epochs", "[] should be non-empty"),
+    "value twice": ("epochs: [6, 7, 6]", "epochs", "[6, 7, 6] has a value twice; remove one."),
+    "number twice": ("optimizer.lr: [1, 1.0]", "optimizer.lr", "[1, 1.0] has a value twice"),
+    "misspelt key": ("optimizer.lrr: [1, 2]", "optimizer.lrr", "unknown key. Did you mean 'lr'?"),
+    "unknown key": ("zebra: [1, 2]", "zebra", "unknown key. Possible: augmentation, batch_size,"),
+    "key without a section": ("lr: [0.1]", "lr", "unknown key. Possible: "),
+    "key that ends in a dot": ("optimizer.: [1]", "optimizer.", "unknown key. Possible: lr, "),
+    "key inside a value": ("epochs.few: [1]", "epochs.few", "{'few': 1} is not of type 'integer'"),
+    "key that is no text": ("1: [1]", "", "1 is not of type 'string'"),
+    "key without end": (f"? {'a.' * 50_000}\n      : [1]", "", "100000 characters, of 80 at most."),
+    "grid in the grid": ("grid: [1]", "grid", "unknown key. Possible: "),
+    "key inside the base": ("base.of: [vit]", "base.of", "unknown key. Did you mean 'base'?"),
+    "missing base": ("base: [vit, vti]", "base", "no base 'vti'. Did you mean 'vit'?"),
+    "base that is no name": ("base: [3]", "base.0", "3 is not of type 'string'"),
+    "wrong type": ("optimizer.lr: [0.1, fast]", "optimizer.lr", "'fast' is not of type 'number'."),
+    "exponent without a dot": ("optimizer.lr: [1.0e-2, 1e-3]", "optimizer.lr", "Write 1.0e-3."),
+    "number that is no count": ("epochs: [10, 20.5]", "epochs", "20.5 is not of type 'integer'"),
+    "out of range": ("epochs: [10, -1]", "epochs", "-1 is less than the minimum of 1."),
+    "not a number": ("optimizer.lr: [.nan]", "optimizer.lr.0", "nan has no place in a grid, which"),
+    "list of lists": (
+        "augmentation.crop_scale: [[0.5, 1.0]]",
+        "augmentation.crop_scale.0",
+        "[0.5, 1.0] has no place in a grid, which takes text, finite numbers, true, false and",
+    ),
+    "mapping": ("model: [{depth: 3}]", "model.0", "{'depth': 3} has no place in a grid"),
+    "date": ("epochs: [2026-11-22]", "epochs.0", "has no place in a grid"),
+    "no such name": ("dataset: [cifar10, cifar11]", "dataset", "no data set 'cifar11'. Did you"),
+    "patch that does not divide": ("model.patch: [4, 5]", "model.patch", "into patches of 5."),
+    "sequence length of images": ("sequence_length: [8]", "sequence_length", "has no meaning"),
+    "keys that overlap": (
+        "optimizer: [x]\n      optimizer.lr: [1.0]",
+        "optimizer.lr",
+        "the grid sets all of 'optimizer' too; remove one of both.",
+    ),
+    "long name": (
+        f"group: [{'g' * 70}]",
+        "",
+        f"'tuned-group-{'g' * 70}' is too long: 82 characters, of 80 at most. Shorten it.",
+    ),
+    "too many members": (
+        f"epochs: {[*range(6, 52)]}\n      batch_size: {[*range(1, 23)]}",
+        "",
+        "1,012 combinations are too many, 1,000 are the most. Leave out values, or make it several",
+    ),
+    "too many keys": (
+        "\n      ".join(f"key-{number}: [1]" for number in range(21)),
+        "",
+        "has too many properties",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "key", "cure"), GRID_MISTAKES.values(), ids=GRID_MISTAKES)
+def test_a_mistake_in_a_grid_is_named_with_file_line_key_and_cure(write, text, key, cure):
+    head = STUDY + "  tuned:\n    base: vit\n    grid:\n      "
+    file = write(text=head + text)
+    before = head + text[: text.index(key.removesuffix(".0"))] if key else head.rstrip()
+    place = (
+        f"{file}, line {1 + before.count(chr(10))}, experiments.tuned.grid{'.' * bool(key)}{key}: "
+    )
+    said = [line for line in complaint(file).splitlines() if place in line]
+    assert len(said) == 1, complaint(file)
+    assert cure in said[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "other"),
+    [
+        ("[6, 7]", "{base: vit}"),
+        ("[6, 7]", "{base: vit, grid: {precision: [fp32, bf16]}}"),
+        ("[7, '7']", "{base: vit}"),
+    ],
+)
+def test_a_name_that_two_experiments_would_have_is_refused(write, values, other):
+    text = f"  tuned: {{base: vit, grid: {{epochs: {values}}}}}\n  tuned-epochs-7: {other}\n"
+    file = write(text=STUDY + text)
+    cure = "'tuned-epochs-7' would be the name of two experiments. Rename one, or leave out a value"
+    assert f"{file}, line 66, experiments.tuned: {cure}" in complaint(file)
+
+
+def test_grids_that_stand_for_millions_are_refused_before_they_are_expanded():
+    config = with_grid(**{f"model.key{n}": [*range(100)] for n in range(10)})  # 10**20
+    assert "100,000,000,000,000,000,000 combinations are too many" in complaint_of(config)
+    config = with_grid(epochs=[*range(6, 1_006)])
+    config["experiments"] |= {
+        f"tuned-{number}": config["experiments"]["tuned"] for number in range(10)
+    }
+    assert "experiments: grids of 11,000 experiments, 10,000 are the most." in complaint_of(config)
+
+
+def test_a_mistake_that_all_members_share_is_said_once(write):
+    lines = "    grid: {optimizer.lr: [1, 2, 3], epochs: [6, 7]}\n    modle: {depth: 1}\n"
+    file = write(text=f"{STUDY}  tuned:\n    base: vit\n{lines}")
+    (said,) = complaint(file).splitlines()[1:]
+    assert f"{file}, line 69, experiments.tuned.modle: unknown key. Did you mean 'model'?" in said
+
+
+def test_a_mistake_in_a_grid_of_an_overlay_names_the_overlay(write):
+    text = "experiments:\n  tuned:\n    grid:\n      epochs: [many]\n"
+    overlay = write(text=text, name="overlay.yaml")
+    message = complaint(write(text=STUDY + TUNED), overlay)
+    assert f"{overlay}, line 4, experiments.tuned.grid.epochs: 'many' is not of type" in message
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
+    st.sampled_from(["1", "true", "None", "1e-3", "a_b", "a-b", "A", "", "-"]),
+)  # fmt: skip
+SETTINGS = [key for keys in OTHER_VALUES.values() for key in keys]
+GRIDS = st.dictionaries(
+    st.one_of(st.sampled_from([*SETTINGS, "base", "base.x", "grid", "model"]), st.text(max_size=5)),
+    st.lists(SCALARS, max_size=4),
+    max_size=3,
+)
+
+
+@given(GRIDS)
+def test_any_grid_gives_distinct_names_or_a_clean_message(grid):
+    try:
+        runs = resolve(with_grid(**grid), [], SCHEMAS)
+    except ConfigError as error:
+        lines = str(error).splitlines()
+        assert all("command line (--config), " in line for line in lines[1:] if "…" not in line)
+        return
+    check_members(runs, grid)
+
+
+@given(
+    st.lists(st.floats(0, exclude_min=True, allow_infinity=False), min_size=1, unique=True),
+    st.lists(st.integers(6, 2**31 - 1), min_size=1, unique=True),
+    st.lists(st.sampled_from([None, 0.5, 1.5, 20]), min_size=1, unique=True),
+)
+@settings(max_examples=30)
+def test_any_grid_of_possible_values_is_that_many_runs(rates, epochs, clipping):
+    grid = {"optimizer.lr": rates, "epochs": epochs, "gradient_clipping": clipping}
+    assume(len(rates) * len(epochs) * len(clipping) <= 50)
+    check_members(resolve(with_grid(**grid), [], SCHEMAS), grid)
+
+
+def check_members(runs: dict[str, dict], grid: dict[str, list]) -> None:
+    """There is one run for each combination, under a name that may become a folder."""
+    names = [name for name, _ in grids.members("tuned", {"base": "vit", "grid": grid})]
+    assert sorted(names) == list(runs)
+    assert all(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name) and len(name) <= 80 for name in names)
+    for name, values in zip(names, itertools.product(*grid.values()), strict=True):
+        flat = flatten(runs[name])
+        assert all(
+            flat[key] == value for key, value in zip(grid, values, strict=True) if key != "base"
+        )

@@ -12,7 +12,7 @@ from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 import mutations
-from trainstudy import config, data, places, records
+from trainstudy import config, data, grids, missing, places, records
 
 ROOT = Path(__file__).parents[2]
 COMMON = (ROOT / "workflow/rules/common.smk").read_text()
@@ -81,6 +81,9 @@ def check_dag(merged: dict, runs: dict[str, dict]) -> None:
         assert ast.literal_eval(repr(given)) == given  # plain builtins: Snakemake can track them
         rest = {k: v for k, v in given.items() if k not in ("family", "dataset")}
         pa.Table.from_pylist([records.flatten(rest)], schema=pa.schema(records.SETTINGS))
+    experiments = grids.expanded(merged["experiments"])
+    lacking = missing.of(merged | {"experiments": experiments}, runs)
+    assert {*experiments} == {*runs}.union(*(part["experiments"] for part in lacking))
 
 
 def fuzz(folder: Path, cases: int, number: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainstudy import config, missing
+from trainstudy import config, grids, missing
 
 ROOT = Path(__file__).parents[2]
 FULL = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -71,3 +71,18 @@ def test_files_and_settings_that_were_given_are_given_again():
         "snakemake", "--cores", "4", "--configfile", "config/demo.yaml", "my own.yaml",
         "--config", "mirror=/a b", "select=[core,longer,cnn]",
     ]  # fmt: skip
+
+
+def test_members_of_a_grid_are_missing_and_added_like_experiments_written_out():
+    tuned = {"base": "vit", "group": "tuned", "grid": {"optimizer.lr": [0.1, 0.3], "epochs": [2]}}
+    experiments = FULL["experiments"] | {"vit-tuned": tuned}
+    select = ["core", "longer", "cnn", "vit-tuned-lr-3e-1-epochs-2"]
+    there = resolve(experiments=experiments, select=select)
+    assert len(there) == 25
+    study = FULL | {"experiments": grids.expanded(experiments)}
+    (part,) = missing.of(study, there)
+    assert (part["family"], part["experiments"]) == ("vit", ["vit-tuned-lr-1e-1-epochs-2"])
+    (select,) = (word for word in shlex.split(part["command"]) if word.startswith("select="))
+    assert select == "select=[core,longer,cnn,tuned]"
+    (lacking, *_) = missing.of(study, resolve(experiments=experiments, select=["vit-tuned"]))
+    assert lacking["command"].endswith("'select=[cnn,tuned]'")

@@ -48,6 +48,19 @@ def test_adding_an_experiment_runs_it_only(finished):
     assert finished.stale() == {"train": 1, **SIZES, **AFTER_TRAINING}
 
 
+def test_adding_a_value_to_a_grid_runs_the_new_member_only(finished):
+    grid = {"optimizer.lr": [0.003]}
+    finished.config["experiments"]["vit-lr"] = {"base": "vit", "grid": grid}
+    finished.write_config()
+    member = "results/tiny/runs/vit-lr-lr-3e-3/42/run.parquet"
+    assert finished.run(member) == {"train": 1}
+    assert pd.read_parquet(finished.folder / member)["optimizer.lr"].tolist() == [0.003]
+    grid["optimizer.lr"] = [0.001, 0.003]
+    finished.write_config()
+    assert finished.stale() == {"train": 1, **SIZES, **AFTER_TRAINING}
+    assert finished.stale(member) == {}
+
+
 def test_removing_an_experiment_drops_it_from_the_tables(finished):
     del finished.config["experiments"]["vit-b"]
     finished.write_config()

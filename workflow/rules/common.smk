@@ -2,7 +2,7 @@
 
 import shlex
 
-from trainstudy import config as settings_of, data, gpt1
+from trainstudy import config as settings_of, data, gpt1, grids
 
 # PYTHONPATH, because under conda nothing else leads to the package. The allocator keeps large blocks
 # instead of returning them after every step: 1.75 times the tokens per second for the language
@@ -28,6 +28,9 @@ try:
     )["claims"]
 except settings_of.ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+# From here on every member of a grid is an experiment like the others.
+config["experiments"] = grids.expanded(config["experiments"])
 
 RESULTS = f"results/{config['study']}"
 SOURCES = {
