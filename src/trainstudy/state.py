@@ -14,6 +14,7 @@ from trainstudy.checkpoint import Saved
 from trainstudy.tasks import Task, stream
 
 PLAIN = ("epoch", "step", "began", "trained")
+OF_EPOCH = ("losses", "norms", "scores")
 OF_OUTCOME = (
     "rows",
     "best_epoch",
@@ -68,6 +69,7 @@ class State:
         # because small blocks that outlive a step lie between its large ones and keep them from
         # being reused.
         self.losses = torch.zeros(task.steps, device=task.device)
+        self.norms = torch.zeros(task.steps, device=task.device)  # of the gradient, unclipped
         self.scores = torch.zeros(2, task.examples, device=task.device)
         self.augmentation = torch.Generator(task.device)
         self._before, self._start = 0.0, time.perf_counter()
@@ -126,7 +128,8 @@ class State:
             tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
         if not self._is_best():
             tensors |= {f"best.{name}": w for name, w in self.outcome.weights.items()}
-        return facts, tensors | self._random() | {"losses": self.losses, "scores": self.scores}
+        tensors |= {name: getattr(self, name) for name in OF_EPOCH}
+        return facts, tensors | self._random()
 
     def restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take up the run where `capture` was called."""
@@ -140,8 +143,8 @@ class State:
         self.outcome.memory = facts["memory"]
         self.model.load_state_dict(_part(tensors, "model."))
         self._restore_optimizer(_part(tensors, "optimizer."), facts["learning_rate"])
-        self.losses.copy_(tensors["losses"])
-        self.scores.copy_(tensors["scores"])
+        for name in OF_EPOCH:
+            getattr(self, name).copy_(tensors[name])
         best = {name: weight.clone() for name, weight in _part(tensors, "best.").items()}
         self.outcome.weights = weights_of(self.model) if self._is_best() else best
         if facts["step"]:  # else the epoch seeds its own

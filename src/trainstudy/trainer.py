@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from trainstudy import compilation, memory, optimizers
+from trainstudy import compilation, memory, metrics, optimizers
 from trainstudy.checkpoint import Interrupted, Unsaved
 from trainstudy.progress import Progress
 from trainstudy.state import Outcome, State
@@ -111,12 +111,11 @@ def _train_epoch(
         objective, batch_scores = task.loss(learner, batch)
         optimizer.zero_grad(set_to_none=True)
         objective.backward()
-        if settings["gradient_clipping"]:
-            nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clipping"])
+        norm = _clip(model, settings["gradient_clipping"])
         optimizer.step()
         if step + 1 == min(memory.WARM_UP_STEPS, task.steps - 1):
             memory.forget_peaks(task.device)
-        state.losses[step] = objective.detach()
+        state.losses[step], state.norms[step] = objective.detach(), norm
         first = step * task.batch_size
         state.scores[:, first : first + batch_scores.shape[1]] = batch_scores
         state.step = step + 1
@@ -126,7 +125,14 @@ def _train_epoch(
         if checkpoints.due():
             checkpoints.save(*state.capture())
     _check(state.losses, epoch)
-    return task.summarise("train", state.scores)
+    return task.summarise("train", state.scores) | metrics.gradient(state.norms.cpu().numpy())
+
+
+def _clip(model: nn.Module, limit: float | None) -> Tensor:
+    """Return the L2 norm () of the whole gradient, which is then shortened to `limit`."""
+    if limit:
+        return nn.utils.clip_grad_norm_(model.parameters(), limit)
+    return nn.utils.get_total_norm([w.grad for w in model.parameters() if w.grad is not None])
 
 
 def _check(losses: Tensor, epoch: int) -> None:

@@ -102,7 +102,8 @@ def test_every_epoch_leaves_a_row_for_every_score(name):
             "bits_per_byte",
         },
     }[name] | {"seconds"}
-    expected = [(e, "train", m) for e in (1, 2, 3) for m in scores | {"learning_rate"}]
+    own = {"learning_rate", "gradient_norm", "gradient_norm_largest"}
+    expected = [(e, "train", m) for e in (1, 2, 3) for m in scores | own]
     expected += [(e, "validation", m) for e in (1, 2, 3) for m in scores]
     expected += [(e, "test", m) for e in {3, outcome.best_epoch} for m in scores]
     found = [(row["epoch"], row["split"], row["metric"]) for row in outcome.rows]
@@ -263,6 +264,31 @@ def test_clipping_limits_the_norm_of_the_gradient(share, expected):
 
     free = change(None)  # one step of plain descent at rate 1: the norm of the gradient
     assert change(share * free) == pytest.approx(expected * free, rel=1e-3)
+
+
+@pytest.mark.parametrize("clipping", [None, 0.01, 1e6])
+@pytest.mark.parametrize("name", ["vit", "lstm", "resnet"])
+def test_the_norm_of_the_gradient_is_that_before_clipping(name, clipping):
+    chosen = settings(name, epochs=1, optimizer=sgd(0.01), gradient_clipping=clipping)
+    outcome = run(chosen)
+    task, model = start(chosen)
+    model.train()
+    norms = []
+    for batch in task.batches(1):
+        model.zero_grad()
+        task.loss(model, batch)[0].backward()
+        flat = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+        norms.append(flat.double().norm().item())
+        scale = min(1, clipping / norms[-1]) if clipping else 1
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight -= 0.01 * scale * weight.grad
+    assert len(norms) == task.steps > 1
+    (mean,), (largest,) = (
+        values(outcome, "train", name) for name in ("gradient_norm", "gradient_norm_largest")
+    )
+    assert mean == pytest.approx(sum(norms) / len(norms), rel=1e-3)
+    assert largest == pytest.approx(max(norms), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["vit", "lstm"])
