@@ -231,6 +231,9 @@ def _impossible_vit(model: dict, size: int) -> list[tuple[tuple, str]]:
     if model["dim"] % model["heads"]:
         message = f"{model['heads']} heads cannot share a width (dim) of {model['dim']} equally."
         found.append((("model", "heads"), f"{message} Choose a divisor."))
+    if model["drop_path"] and model["depth"] == 1:
+        message = "the first block drops nothing, and with a depth of 1 there is no other."
+        found.append((("model", "drop_path"), f"{message} Choose a larger depth, or write null."))
     return found
 
 

@@ -68,6 +68,7 @@ bases:
       patch: 4
       norm: pre
       dropout: 0.0
+      drop_path: null
     augmentation:
       flip: 0.5
       crop_scale: [0.8, 1.0]
@@ -214,6 +215,7 @@ def test_recipe_of_the_vision_transformers(full, name):
             "patch": 4,
             "norm": "post" if "postnorm" in rest else "pre",
             "dropout": 0.0,
+            "drop_path": None,
         },
         "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
         "epochs": next((int(part) for part in rest if part.isdigit()), 10),
@@ -328,6 +330,7 @@ OTHER_VALUES = {
         "model.patch": 8,
         "model.norm": "post",
         "model.dropout": 0.1,
+        "model.drop_path": 0.2,
         "augmentation.flip": 0.25,
         "augmentation.crop_scale": [0.5, 0.75],
         "augmentation.crop_ratio": [1.0, 1.0],
@@ -556,6 +559,19 @@ MISTAKES = {
         "      heads: 7",
         "bases.vit.model.heads",
         "7 heads cannot share a width (dim) of 256 equally. Choose a divisor.",
+    ),
+    "stochastic depth of one block": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, model: {depth: 1, drop_path: 0.1}}",
+        "experiments.pictures.model.drop_path",
+        "the first block drops nothing, and with a depth of 1 there is no other. "
+        "Choose a larger depth, or write null.",
+    ),
+    "stochastic depth that leaves nothing": Mistake(
+        "      drop_path: null",
+        "      drop_path: 1.0",
+        "bases.vit.model.drop_path",
+        "1.0 is greater than or equal to the maximum of 1",
     ),
     "GPT-1's embedding for another vocabulary": Mistake(
         "    dataset: wikitext2",

@@ -30,7 +30,8 @@ VIT = COMMON | {
     "family": "vit",
     "dataset": "digits",
     "model": {
-        "depth": 1, "dim": 8, "heads": 2, "mlp": 8, "patch": 4, "norm": "pre", "dropout": 0.0
+        "depth": 1, "dim": 8, "heads": 2, "mlp": 8, "patch": 4, "norm": "pre", "dropout": 0.0,
+        "drop_path": None,
     },
     "augmentation": {"flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
     "compile": False,

@@ -22,6 +22,7 @@ DROPOUT = {"dropout": 0.2}
 CASES = {
     "vit": {"model": MODELS["vit"][1] | DROPOUT, "schedule": COSINE},
     "vit-adam-bf16": {"optimizer": ADAM, "precision": "bf16"},
+    "vit-deep": {"model": MODELS["vit"][1] | {"depth": 3, "norm": "post", "drop_path": 0.4}},
     "lstm": {"model": MODELS["lstm"][1] | DROPOUT | {"layers": 2}, "schedule": COSINE},
     "lstm-sgd": {"optimizer": sgd(0.05), "gradient_clipping": 0.1, "label_smoothing": 0.1},
     "googlenet": {"schedule": STEP},

@@ -12,7 +12,10 @@ from trainstudy.tasks import TASKS, Task
 CPU = torch.device("cpu")
 SPLITS = ("train", "validation", "test")
 FIXED = {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1}
-VIT = {"depth": 1, "dim": 16, "heads": 2, "mlp": 16, "patch": 4, "norm": "pre", "dropout": 0.0}
+VIT = {
+    "depth": 1, "dim": 16, "heads": 2, "mlp": 16, "patch": 4, "norm": "pre", "dropout": 0.0,
+    "drop_path": None,
+}  # fmt: skip
 LSTM = {"layers": 1, "hidden": 16, "embedding": "learned", "embedding_size": 12, "dropout": 0.0}
 MODELS = {
     "vit": ("vit", VIT),
