@@ -217,6 +217,11 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
         low, high = run.get("augmentation", {}).get(key, (0, 0))
         if low > high:
             found.append((("augmentation", key), f"the range [{low}, {high}] is empty; turn it."))
+    for key in ("mixup", "cutmix"):
+        if run.get("augmentation", {}).get(key) and run["batch_size"] == 1:
+            message = "a batch of one image has no other to mix it with."
+            message = f"{message} Choose a larger batch_size, or write null."
+            found.append((("augmentation", key), message))
     if run["schedule"]["warmup_epochs"] > run["epochs"]:
         message = f"the warm-up is longer than the training of {run['epochs']} epochs; shorten it."
         found.append((("schedule", "warmup_epochs"), message))

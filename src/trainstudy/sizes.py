@@ -15,6 +15,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 
 from trainstudy import models, optimizers
 from trainstudy.arrays import Dataset
+from trainstudy.mixing import mixes
 from trainstudy.models import vit
 from trainstudy.tasks import TASKS, Task
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 HEADS, HEAD_SIZES = (1, 2, 4, 8, 12), (16, 32, 64)
 
-# Neither of these changes how much memory a step takes.
+# None of these changes how much memory a step takes, but for the labels of mixed images.
 IRRELEVANT = ("augmentation", "epochs", "gradient_clipping", "schedule")
 
 
@@ -37,6 +38,7 @@ def predict(settings: dict[str, dict], manifests: dict[str, dict]) -> Iterator[d
     for experiment, run in settings.items():
         relevant = {key: value for key, value in run.items() if key not in IRRELEVANT}
         relevant["optimizer"] = run["optimizer"]["name"]
+        relevant["mixes"] = "augmentation" in run and mixes(run["augmentation"])
         key = json.dumps(relevant, sort_keys=True)
         if key not in known:
             known[key] = _predict(run, manifests[run["dataset"]])

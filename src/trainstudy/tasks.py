@@ -17,6 +17,7 @@ from trainstudy import metrics
 from trainstudy.arrays import Dataset
 from trainstudy.augment import augment
 from trainstudy.losses import linear_cross_entropy
+from trainstudy.mixing import mix, mixes
 
 EVALUATION_BATCH = 500  # images
 
@@ -107,15 +108,27 @@ class Classification(Task):
     def batches(
         self, epoch: int, augmentation: Generator | None = None, first: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield augmented images (B, C, H, W) and labels (B,) of one epoch."""
+        """Yield augmented images (B, C, H, W) and labels (B,) of one epoch.
+
+        Where images are mixed their labels are probabilities, (B, classes).
+        """
         order = self.order(len(self.data["train.labels"]), epoch)[: self.examples]
         generator = augmentation or stream(self.seed, epoch, "augmentation", self.device)
+        settings, classes = self.settings["augmentation"], self.manifest["classes"]
+        mixed = mixes(settings)
         for rows in order.split(self.batch_size)[first:]:
-            images = augment(self.images("train", rows), self.settings["augmentation"], generator)
-            yield self.normalise(images), self.data["train.labels"][rows].long()
+            images = augment(self.images("train", rows), settings, generator)
+            labels = self.data["train.labels"][rows].long()
+            if mixed:
+                images, labels = mix(images, labels, classes, settings, generator)
+            yield self.normalise(images), labels
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what to minimise, and each example's loss (nat) and hit (2, B)."""
+        """Return what to minimise, and each example's loss (nat) and hit (2, B).
+
+        Of a mixed image the loss is the cross-entropy against the probabilities of its labels, and
+        a hit is the label with the larger share.
+        """
         images, labels = batch
         with self.autocast():
             logits = model(images)
@@ -125,7 +138,8 @@ class Classification(Task):
         objective = (
             F.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else loss.mean()
         )
-        return objective, torch.stack([loss.detach(), (logits.argmax(1) == labels).float()])
+        expected = labels if labels.ndim == 1 else labels.argmax(1)
+        return objective, torch.stack([loss.detach(), (logits.argmax(1) == expected).float()])
 
     @torch.no_grad()
     def evaluate(self, model: Any, split: str) -> dict[str, float]:

@@ -73,6 +73,8 @@ bases:
       flip: 0.5
       crop_scale: [0.8, 1.0]
       crop_ratio: [0.9, 1.1]
+      mixup: null
+      cutmix: null
     epochs: 20
     batch_size: 128
     optimizer: {name: adamw, lr: 3.0e-4, weight_decay: 5.0e-4, momentum: 0.9}
@@ -137,6 +139,14 @@ def complaint(*files: Path, **command_line) -> str:
 
 
 # The study of config.yaml
+
+AUGMENTATION = {
+    "flip": 0.5,
+    "crop_scale": [0.8, 1.0],
+    "crop_ratio": [0.9, 1.1],
+    "mixup": None,
+    "cutmix": None,
+}
 
 
 def test_the_study_holds_24_experiments_in_three_groups(full):
@@ -217,7 +227,7 @@ def test_recipe_of_the_vision_transformers(full, name):
             "dropout": 0.0,
             "drop_path": None,
         },
-        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+        "augmentation": AUGMENTATION,
         "epochs": next((int(part) for part in rest if part.isdigit()), 10),
         "batch_size": 128,
         "optimizer": {
@@ -264,7 +274,7 @@ def test_recipe_of_the_cnns(full, name):
         "family": "cnn",
         "dataset": "cifar10",
         "model": {"name": network},
-        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+        "augmentation": AUGMENTATION,
         "epochs": 10 if name.endswith("-10-epochs") else 180,
         "batch_size": 128,
         "optimizer": {
@@ -334,6 +344,8 @@ OTHER_VALUES = {
         "augmentation.flip": 0.25,
         "augmentation.crop_scale": [0.5, 0.75],
         "augmentation.crop_ratio": [1.0, 1.0],
+        "augmentation.mixup": 0.2,
+        "augmentation.cutmix": 1,
         "epochs": 15,
         "batch_size": 1,
         "optimizer.name": "sgd",
@@ -572,6 +584,19 @@ MISTAKES = {
         "      drop_path: 1.0",
         "bases.vit.model.drop_path",
         "1.0 is greater than or equal to the maximum of 1",
+    ),
+    "mixing of nothing": Mistake(
+        "      mixup: null",
+        "      mixup: 0.0",
+        "bases.vit.augmentation.mixup",
+        "0.0 is less than or equal to the minimum of 0",
+    ),
+    "mixing of single images": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, batch_size: 1, augmentation: {cutmix: 1.0}}",
+        "experiments.pictures.augmentation.cutmix",
+        "a batch of one image has no other to mix it with. Choose a larger batch_size, or write "
+        "null.",
     ),
     "GPT-1's embedding for another vocabulary": Mistake(
         "    dataset: wikitext2",

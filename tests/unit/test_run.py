@@ -33,7 +33,9 @@ VIT = COMMON | {
         "depth": 1, "dim": 8, "heads": 2, "mlp": 8, "patch": 4, "norm": "pre", "dropout": 0.0,
         "drop_path": None,
     },
-    "augmentation": {"flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+    "augmentation": {
+        "flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1], "mixup": None, "cutmix": None,
+    },
     "compile": False,
 }  # fmt: skip
 LSTM = COMMON | {

@@ -27,7 +27,9 @@ TEXT = {
 }  # fmt: skip
 COMMON = {
     "precision": "bf16", "label_smoothing": 0.0, "batch_size": 8,
-    "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+    "augmentation": {
+        "flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1], "mixup": None, "cutmix": None,
+    },
 }  # fmt: skip
 VIT = COMMON | {
     "family": "vit",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiny import FIXED, MODELS, settings, sgd, start, timeless
+from tiny import AUGMENTATION, FIXED, MODELS, settings, sgd, start, timeless
 from trainstudy import memory
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.state import Outcome, State
@@ -25,6 +25,7 @@ CASES = {
     "vit-deep": {"model": MODELS["vit"][1] | {"depth": 3, "norm": "post", "drop_path": 0.4}},
     "lstm": {"model": MODELS["lstm"][1] | DROPOUT | {"layers": 2}, "schedule": COSINE},
     "lstm-sgd": {"optimizer": sgd(0.05), "gradient_clipping": 0.1, "label_smoothing": 0.1},
+    "vit-mixed": {"augmentation": AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}},
     "googlenet": {"schedule": STEP},
     "resnet": {"optimizer": MOMENTUM, "schedule": STEP},
     "resnet-preact": {"optimizer": MOMENTUM},

@@ -17,7 +17,9 @@ from trainstudy.tasks import Classification, LanguageModelling, Task, stream
 
 CPU = torch.device("cpu")
 VOCABULARY = 50
-PUBLISHED = {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]}
+PUBLISHED = {
+    "flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1], "mixup": None, "cutmix": None,
+}  # fmt: skip
 
 
 def text_task(
@@ -53,6 +55,7 @@ def image_task(
     seed: int = 1,
     precision: str = "fp32",
     smoothing: float = 0.0,
+    **augmentation: float,
 ) -> Classification:
     """Return the task of random images, each with its number as its label."""
     rng = np.random.default_rng(0)
@@ -63,7 +66,7 @@ def image_task(
     return Classification(
         Dataset(arrays, {"classes": 256, "mean": [0.5, 0.4, 0.3], "deviation": [0.2, 0.25, 0.5]}),
         {
-            "augmentation": PUBLISHED,
+            "augmentation": PUBLISHED | augmentation,
             "batch_size": batch_size,
             "precision": precision,
             "label_smoothing": smoothing,
@@ -232,6 +235,43 @@ def test_scores_of_images_are_plain_cross_entropy_and_hits(monkeypatch, smoothin
     objective, _ = task.loss(model, (images, labels))
     smooth = F.cross_entropy(logits, labels, label_smoothing=smoothing)
     torch.testing.assert_close(objective, smooth)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_scores_of_mixed_images_are_soft_cross_entropy_and_hits_of_the_larger_share(smoothing):
+    task, model = image_task(batch_size=20, smoothing=smoothing, mixup=1.0), classifier()
+    images, shares = next(task.batches(1))
+    assert shares.shape == (20, 256)
+    with torch.no_grad():
+        model[2].bias[shares[3].argmax()] += 50  # so that some images are hit
+        log_p = model(images).log_softmax(dim=1)
+    objective, (loss, hits) = task.loss(model, (images, shares))
+    torch.testing.assert_close(loss, -(shares * log_p).sum(dim=1))
+    assert torch.equal(hits, (log_p.argmax(1) == shares.argmax(1)).float())
+    assert 0 < hits.sum() < 20
+    smooth = shares * (1 - smoothing) + smoothing / 256
+    torch.testing.assert_close(objective.detach(), -(smooth * log_p).sum(dim=1).mean())
+
+
+@pytest.mark.parametrize("kinds", [{"mixup": 0.5}, {"cutmix": 0.5}, {"mixup": 0.5, "cutmix": 1.0}])
+def test_mixing_follows_from_seed_and_epoch_and_goes_on_in_the_middle(kinds):
+    def batches(seed: int = 1, epoch: int = 1) -> list[tuple[Tensor, Tensor]]:
+        return list(image_task(seed=seed, **kinds).batches(epoch))
+
+    first = batches()
+    assert equal(batches(), first)
+    assert not equal(batches(epoch=2), first)
+    assert not equal(batches(seed=2), first)
+    task, generator = image_task(**kinds), stream(1, 1, "augmentation")
+    begun = task.batches(1, generator)
+    for _ in range(2):
+        next(begun)
+    assert equal(list(task.batches(1, generator, first=2)), first[2:])
+
+
+def test_mixing_leaves_evaluation_as_it_is():
+    mixed, plain = image_task(mixup=1.0, cutmix=1.0), image_task()
+    assert mixed.evaluate(classifier(), "test") == plain.evaluate(classifier(), "test")
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
