@@ -49,6 +49,7 @@ SETTINGS = _optional(
         "optimizer.momentum": _real, "schedule.name": _text, "schedule.warmup_epochs": _real,
         "schedule.milestones": _reals, "schedule.gamma": _real, "gradient_clipping": _real,
         "label_smoothing": _real, "precision": _text, "compile": pa.bool_(),
+        "carry_state": pa.bool_(),
     }
 )  # fmt: skip
 

@@ -74,6 +74,7 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
     fake = FakeTensorMode()
     task, model = prepared(settings, manifest, torch.device("cpu"))
     batch = tuple(map(fake.from_tensor, next(iter(task.batches(1)))))
+    task.carried = fake.from_tensor(task.carried)
     # The tensors are declared on the CPU, because PyTorch cannot go backward through fake CUDA
     # tensors without a driver; attention has to be told to do what it does on a GPU.
     _without_content(model, fake)
@@ -84,7 +85,7 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
         optimizer.step()  # makes its state
         step = _Step(task, model)  # kept: the tracker follows it on the way back
         tracker = MemTracker()
-        tracker.track_external(model, optimizer, *batch)
+        tracker.track_external(model, optimizer, *batch, task.carried)
         with tracker:
             # In the order of trainer.py: the old gradients are there during the forward pass.
             objective = step(batch)

@@ -87,6 +87,7 @@ class State:
         """Start what is random in an epoch from (seed, epoch), so that it can be repeated alone."""
         self.began, self.trained = self.clock(), None
         self.losses.zero_()
+        self.task.carried.zero_()
         seed, epoch = self.task.seed, self.epoch
         torch.manual_seed(stream(seed, epoch, "dropout").initial_seed())
         self.augmentation.manual_seed(stream(seed, epoch, "augmentation").initial_seed())
@@ -129,7 +130,7 @@ class State:
         if not self._is_best():
             tensors |= {f"best.{name}": w for name, w in self.outcome.weights.items()}
         tensors |= {name: getattr(self, name) for name in OF_EPOCH}
-        return facts, tensors | self._random()
+        return facts, tensors | self._random() | {"carried": self.task.carried}
 
     def restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take up the run where `capture` was called."""
@@ -145,6 +146,7 @@ class State:
         self._restore_optimizer(_part(tensors, "optimizer."), facts["learning_rate"])
         for name in OF_EPOCH:
             getattr(self, name).copy_(tensors[name])
+        self.task.carried.copy_(tensors["carried"])
         best = {name: weight.clone() for name, weight in _part(tensors, "best.").items()}
         self.outcome.weights = weights_of(self.model) if self._is_best() else best
         if facts["step"]:  # else the epoch seeds its own

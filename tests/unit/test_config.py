@@ -45,6 +45,7 @@ bases:
       embedding_size: 768
       dropout: 0.0
     sequence_length: 256
+    carry_state: false
     epochs: 10
     batch_size: 16
     optimizer:
@@ -196,6 +197,7 @@ def test_recipe_of_the_language_models(full, name):
             "dropout": 0.0,
         },
         "sequence_length": 256,
+        "carry_state": False,
         "epochs": 10,
         "batch_size": 16,
         "optimizer": {
@@ -329,6 +331,7 @@ OTHER_VALUES = {
         "model.embedding_size": 32,
         "model.dropout": 0.5,
         "sequence_length": 32,
+        "carry_state": True,
     },
     "pictures": {
         "group": "other",
@@ -621,6 +624,12 @@ MISTAKES = {
         "    precision: fp32",
         "    precision: fp32\n    sequence_length: 8",
         "bases.vit.sequence_length",
+        "this key has no meaning beside the others; remove it.",
+    ),
+    "state carried from image to image": Mistake(
+        "    precision: fp32",
+        "    precision: fp32\n    carry_state: true",
+        "bases.vit.carry_state",
         "this key has no meaning beside the others; remove it.",
     ),
     "duplicate key": Mistake(

@@ -34,7 +34,8 @@ VIT = COMMON | {
         "drop_path": None,
     },
     "augmentation": {
-        "flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1], "mixup": None, "cutmix": None,
+        "flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1],
+        "mixup": None, "cutmix": None,
     },
     "compile": False,
 }  # fmt: skip
@@ -45,6 +46,7 @@ LSTM = COMMON | {
         "layers": 1, "hidden": 8, "embedding": "gpt1", "embedding_size": 6, "dropout": 0.0
     },
     "sequence_length": 16,
+    "carry_state": False,
     "batch_size": 4,
 }  # fmt: skip
 VOCABULARY = 12

@@ -25,6 +25,8 @@ CASES = {
     "vit-deep": {"model": MODELS["vit"][1] | {"depth": 3, "norm": "post", "drop_path": 0.4}},
     "lstm": {"model": MODELS["lstm"][1] | DROPOUT | {"layers": 2}, "schedule": COSINE},
     "lstm-sgd": {"optimizer": sgd(0.05), "gradient_clipping": 0.1, "label_smoothing": 0.1},
+    "lstm-carried": {"carry_state": True, "model": MODELS["lstm"][1] | DROPOUT | {"layers": 2}},
+    "lstm-carried-bf16": {"carry_state": True, "precision": "bf16"},
     "vit-mixed": {"augmentation": AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}},
     "googlenet": {"schedule": STEP},
     "resnet": {"optimizer": MOMENTUM, "schedule": STEP},

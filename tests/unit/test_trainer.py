@@ -7,7 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tiny import CPU, FIXED, LSTM, MODELS, images, settings, sgd, start, text, timeless
+from tiny import (
+    AUGMENTATION,
+    CPU,
+    FIXED,
+    LSTM,
+    MODELS,
+    images,
+    settings,
+    sgd,
+    start,
+    text,
+    timeless,
+)
 from trainstudy import models, optimizers, trainer
 from trainstudy.arrays import Dataset
 from trainstudy.tasks import TASKS, Task, stream
@@ -47,7 +59,7 @@ class ScriptedTask:
     """
 
     unit, units, steps, examples, batch_size = "steps", 2, 2, 2, 1
-    selects, sign, seed, device = "accuracy", +1, 1, CPU
+    selects, sign, seed, device, carried = "accuracy", +1, 1, CPU, torch.zeros(0)
 
     def __init__(self, validation: list[dict], losses: dict[int, float] | None = None) -> None:
         self.validation, self.losses = iter(validation), losses or {}
@@ -148,10 +160,16 @@ def test_a_run_is_what_a_plain_loop_does(name):
     assert values(outcome, "train", "learning_rate") == rates
 
 
-@pytest.mark.parametrize("name", ["vit", "lstm"])
-def test_an_epoch_repeats_alone_from_the_state_before_it(name, monkeypatch):
+MIXED = {"augmentation": AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}}
+CARRIED = {"carry_state": True}
+OPTIONS = [("vit", {}), ("lstm", {}), ("vit", MIXED), ("lstm", CARRIED)]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_an_epoch_repeats_alone_from_the_state_before_it(name, options, monkeypatch):
     chosen = settings(
         name,
+        **options,
         model=MODELS[name][1] | {"dropout": 0.2},
         optimizer=sgd(0.05),  # which has no state of its own
         schedule=FIXED | {"warmup_epochs": 2},
@@ -345,10 +363,10 @@ def test_the_test_split_is_looked_at_only_when_the_training_is_over(monkeypatch)
     assert set(asked[3:]) == {"test"}
 
 
-@pytest.mark.parametrize("name", ["vit", "lstm", "resnet"])
-def test_how_often_is_evaluated_changes_no_number(name, monkeypatch):
+@pytest.mark.parametrize(("name", "options"), [*OPTIONS, ("resnet", {})])
+def test_how_often_is_evaluated_changes_no_number(name, options, monkeypatch):
     extra = {} if name == "resnet" else {"dropout": 0.2}
-    chosen = settings(name, model=MODELS[name][1] | extra)
+    chosen = settings(name, **options, model=MODELS[name][1] | extra)
     plain = run(chosen)
     task, model = start(chosen)
     loss, steps = task.loss, iter(range(1000))

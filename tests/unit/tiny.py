@@ -58,6 +58,7 @@ def settings(name: str, **changed) -> dict:
         "epochs": 3,
         "batch_size": 4 if family == "lstm" else 16,
         "sequence_length": 8,
+        "carry_state": False,
         "augmentation": AUGMENTATION,
         "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 5e-4, "momentum": 0.9},
         "schedule": FIXED,

@@ -37,11 +37,23 @@ class LanguageModel(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(hidden, embedding_size)
 
-    def features(self, tokens: Tensor) -> Tensor:
-        """Return what the output layer sees, (B, T) → (B, T, E); the state starts at zero."""
+    def features(self, tokens: Tensor, state: Tensor | None = None) -> Tensor:
+        """Return what the output layer sees, (B, T) → (B, T, E).
+
+        `state` (2, layers, B, H) holds output and cell of every layer before the tokens, and after
+        the call those behind them, without gradient; without one every sequence starts at zero.
+        """
         hidden = F.embedding(tokens, self.table)
+        done = 0  # layers
         for lstm in self.lstm:
-            hidden, _ = lstm(self.dropout(hidden))  # (B, T, H)
+            hidden = self.dropout(hidden)
+            own = None if state is None else state[:, done : done + lstm.num_layers]
+            # Copied, since the way back needs what is overwritten.
+            before = None if own is None else tuple(own.clone().to(hidden.dtype))
+            hidden, after = lstm(hidden, before)  # (B, T, H)
+            if own is not None:
+                own.copy_(torch.stack(after).detach())
+            done += lstm.num_layers
         return F.relu(self.project(self.dropout(hidden)))  # (B, T, E)
 
     def forward(self, tokens: Tensor) -> Tensor:
