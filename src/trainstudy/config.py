@@ -225,6 +225,10 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
     if run["schedule"]["warmup_epochs"] > run["epochs"]:
         message = f"the warm-up is longer than the training of {run['epochs']} epochs; shorten it."
         found.append((("schedule", "warmup_epochs"), message))
+    if (run["early_stopping"] or 0) >= run["epochs"]:
+        message = f"no training of {run['epochs']} epochs ends early after {run['early_stopping']} "
+        message += "without improvement. Choose less, or write null."
+        found.append((("early_stopping",), message))
     return found
 
 

@@ -44,8 +44,8 @@ SETTINGS = _optional(
         "sequence_length": _whole,
         "augmentation.flip": _real, "augmentation.crop_scale": _reals,
         "augmentation.crop_ratio": _reals, "augmentation.mixup": _real,
-        "augmentation.cutmix": _real, "epochs": _whole, "batch_size": _whole,
-        "optimizer.name": _text, "optimizer.lr": _real, "optimizer.weight_decay": _real,
+        "augmentation.cutmix": _real, "epochs": _whole, "early_stopping": _whole,
+        "batch_size": _whole, "optimizer.name": _text, "optimizer.lr": _real, "optimizer.weight_decay": _real,
         "optimizer.momentum": _real, "schedule.name": _text, "schedule.warmup_epochs": _real,
         "schedule.milestones": _reals, "schedule.gamma": _real, "gradient_clipping": _real,
         "label_smoothing": _real, "precision": _text, "compile": pa.bool_(),
@@ -63,7 +63,7 @@ SCORES = [
 
 RUNS = pa.schema(
     _required(experiment=_text, family=_text, dataset=_text, seed=_whole, status=_text)
-    + _optional(diverged_step=_whole, best_epoch=_whole)
+    + _optional(diverged_step=_whole, best_epoch=_whole, epochs_trained=_whole)
     + SETTINGS
     + _required(parameters_trained=_whole, parameters_total=_whole)
     + _optional(**dict.fromkeys(SCORES, _real))

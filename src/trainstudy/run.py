@@ -154,6 +154,7 @@ def _result_columns(
         "status": "finished" if outcome.diverged_step is None else "diverged",
         "diverged_step": outcome.diverged_step,
         "best_epoch": outcome.best_epoch,
+        "epochs_trained": _epochs_trained(outcome),
         "parameters_trained": trained,
         "parameters_total": total,
         "resumes": outcome.resumes,
@@ -162,13 +163,18 @@ def _result_columns(
     }
 
 
+def _epochs_trained(outcome: trainer.Outcome) -> int:
+    """Return how many epochs were completed, with their validation."""
+    return max((row["epoch"] for row in outcome.rows), default=0)
+
+
 def _scores(outcome: trainer.Outcome) -> dict[str, float]:
     """Return the scores of the last and of the best epoch, by column."""
-    last = max((row["epoch"] for row in outcome.rows), default=None)
+    ends = {"last": _epochs_trained(outcome), "best": outcome.best_epoch}
     named = {
         f"{row['split']}_{row['metric']}_{which}": row["value"]
         for row in outcome.rows
-        for which, epoch in (("last", last), ("best", outcome.best_epoch))
+        for which, epoch in ends.items()
         if row["epoch"] == epoch
     }
     return {column: value for column, value in named.items() if column in records.SCORES}

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 HEADS, HEAD_SIZES = (1, 2, 4, 8, 12), (16, 32, 64)
 
 # None of these changes how much memory a step takes, but for the labels of mixed images.
-IRRELEVANT = ("augmentation", "epochs", "gradient_clipping", "schedule")
+IRRELEVANT = ("augmentation", "early_stopping", "epochs", "gradient_clipping", "schedule")
 
 
 def predict(settings: dict[str, dict], manifests: dict[str, dict]) -> Iterator[dict[str, object]]:

@@ -62,6 +62,7 @@ class State:
         self.optimizer = optimizers.build(settings["optimizer"], model)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.outcome = Outcome(started=now, places=[_place(task.device)])
+        self.epochs, self.patience = settings["epochs"], settings["early_stopping"]
         self.epoch, self.step = 1, 0  # the epoch in progress, and how many of its steps are done
         self.began = 0.0  # when the epoch began
         self.trained: float | None = None  # when its last step ended
@@ -95,6 +96,11 @@ class State:
     def end_epoch(self) -> None:
         """Go on to the next epoch."""
         self.epoch, self.step = self.epoch + 1, 0
+
+    def is_trained(self) -> bool:
+        """Say whether no epoch is left: all are done, or none of the last few was the best."""
+        done, best = self.epoch - 1, self.outcome.best_epoch or 0
+        return done >= self.epochs or (self.patience is not None and done - best >= self.patience)
 
     def keep_best(self, score: float) -> None:
         """Keep a copy of the weights, on the host, where an epoch is better than all before."""

@@ -28,6 +28,8 @@ def fit(
 ) -> Outcome:
     """Train a model and score it after every epoch; test it at the end, last and best epoch.
 
+    Ends early where the score that selects the best epoch has not improved for `early_stopping`
+    epochs.
     Goes on from the newest checkpoint. Raises checkpoint.Interrupted where told to stop.
     """
     checkpoints = checkpoints or Unsaved()
@@ -35,29 +37,29 @@ def fit(
     if settings.get("compile"):
         with checkpoints.stoppable():
             learner, compiling = compilation.compile_training(task, model)
-    state, epochs = State(task, model, settings), settings["epochs"]
-    _resume(state, checkpoints, epochs)
+    state = State(task, model, settings)
+    _resume(state, checkpoints)
     state.add_compiling(compiling)
-    progress = Progress(task, epochs, (state.epoch - 1) * task.steps + state.step)
+    progress = Progress(task, state.epochs, (state.epoch - 1) * task.steps + state.step)
     try:
-        while state.epoch <= epochs:
+        while not state.is_trained():
             _run_epoch(state, learner, settings, checkpoints, progress)
             state.end_epoch()
             checkpoints.save(*state.capture())
         with checkpoints.stoppable():
-            _test(state, epochs)
+            _test(state, last=state.epoch - 1)
     except DivergenceError as stop:
         state.outcome.diverged_step = stop.step
         log.warning("diverged: %s; the run ends here and counts as diverged", stop)
     return state.finish()
 
 
-def _resume(state: State, checkpoints: Unsaved, epochs: int) -> None:
+def _resume(state: State, checkpoints: Unsaved) -> None:
     found = checkpoints.load()
     if found is None:
         return
     state.restore(*found)
-    where = "its tests" if state.epoch > epochs else f"epoch {state.epoch}/{epochs}"
+    where = "its tests" if state.is_trained() else f"epoch {state.epoch}/{state.epochs}"
     after = f", after step {state.step}/{state.task.steps}" if state.step else ""
     log.info("goes on with %s%s; resumed %d times", where, after, state.outcome.resumes)
     if len(state.outcome.places) > 1:
@@ -145,6 +147,8 @@ def _check(losses: Tensor, epoch: int) -> None:
 def _test(state: State, last: int) -> None:
     """Test the last epoch's weights and, where it is another, the best epoch's."""
     task, outcome = state.task, state.outcome
+    if last < state.epochs:
+        log.info("ends after epoch %d: epoch %d is still the best", last, outcome.best_epoch)
     for epoch in dict.fromkeys([last, outcome.best_epoch or last]):
         if epoch != last:
             state.model.load_state_dict(outcome.weights)

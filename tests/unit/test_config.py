@@ -47,6 +47,7 @@ bases:
     sequence_length: 256
     carry_state: false
     epochs: 10
+    early_stopping: null
     batch_size: 16
     optimizer:
       name: adam
@@ -77,6 +78,7 @@ bases:
       mixup: null
       cutmix: null
     epochs: 20
+    early_stopping: null
     batch_size: 128
     optimizer: {name: adamw, lr: 3.0e-4, weight_decay: 5.0e-4, momentum: 0.9}
     schedule:
@@ -209,6 +211,7 @@ def test_recipe_of_the_language_models(full, name):
         "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
         "gradient_clipping": None,
         "label_smoothing": 0.0,
+        "early_stopping": None,
         "precision": "bf16",
     }
 
@@ -241,6 +244,7 @@ def test_recipe_of_the_vision_transformers(full, name):
         "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
         "gradient_clipping": None,
         "label_smoothing": 0.0,
+        "early_stopping": None,
         "precision": "bf16",
         "compile": True,
     }
@@ -288,6 +292,7 @@ def test_recipe_of_the_cnns(full, name):
         "schedule": {"name": "step", "warmup_epochs": 0, "milestones": [100, 150], "gamma": 0.1},
         "gradient_clipping": None,
         "label_smoothing": 0.0,
+        "early_stopping": None,
         "precision": "bf16",
         "compile": False,
     }
@@ -350,6 +355,7 @@ OTHER_VALUES = {
         "augmentation.mixup": 0.2,
         "augmentation.cutmix": 1,
         "epochs": 15,
+        "early_stopping": 3,
         "batch_size": 1,
         "optimizer.name": "sgd",
         "optimizer.lr": 2,
@@ -690,6 +696,19 @@ MISTAKES = {
         "      warmup_epochs: 21",
         "bases.vit.schedule.warmup_epochs",
         "the warm-up is longer than the training of 20 epochs; shorten it.",
+    ),
+    "patience without end": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, early_stopping: 20}",
+        "experiments.pictures.early_stopping",
+        "no training of 20 epochs ends early after 20 without improvement. Choose less, or write "
+        "null.",
+    ),
+    "no patience at all": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, early_stopping: 0}",
+        "experiments.pictures.early_stopping",
+        "0 is less than the minimum of 1",
     ),
     "empty range": Mistake(
         "      crop_ratio: [0.9, 1.1]",

@@ -19,6 +19,7 @@ from trainstudy.tasks import Classification
 
 COMMON = {
     "epochs": 2,
+    "early_stopping": None,
     "batch_size": 32,
     "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.0, "momentum": 0.9},
     "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
@@ -180,6 +181,7 @@ def test_the_row_of_a_run_holds_its_settings(trained):
     assert facts["status"] == "finished"
     assert facts["diverged_step"] is None
     assert facts["model.layers"] is None  # of another family
+    assert facts["epochs_trained"] == 2
 
 
 def test_the_row_of_a_run_repeats_the_scores_of_its_last_and_best_epoch(trained):
@@ -245,6 +247,16 @@ def test_weights_and_best_scores_are_those_of_the_best_epoch(tmp_path, digits):
     assert facts["test_loss_best"] == short.facts["test_loss_last"]
     assert facts["test_loss_last"] != facts["test_loss_best"]
     assert set(files.metrics.query("split == 'test'").epoch) == {1, 2}
+
+
+def test_a_run_that_ends_early_says_after_how_many_epochs(tmp_path, digits):
+    # The rate vanishes after the first epoch, and with it all improvement.
+    files = train(tmp_path, VIT, digits, epochs=5, early_stopping=2, schedule=jump(1e-30))
+    facts, metrics = files.facts, files.metrics.set_index(["epoch", "split", "metric"]).value
+    assert (facts["epochs"], facts["epochs_trained"], facts["best_epoch"]) == (5, 3, 1)
+    assert facts["status"] == "finished"
+    assert facts["test_loss_last"] == metrics[3, "test", "loss"]
+    assert max(files.metrics.epoch) == 3
 
 
 # Language models, with a frozen table
@@ -386,6 +398,7 @@ def test_a_run_that_diverges_is_a_result_too(tmp_path, digits):
     assert facts["status"] == "diverged"
     assert facts["diverged_step"] == 2  # the first step's loss is that of fresh weights
     assert facts["best_epoch"] is None
+    assert facts["epochs_trained"] == 0
     assert facts["train_loss_last"] is None
     assert facts["seconds_training"] is None
     assert facts["throughput"] is None
@@ -407,6 +420,7 @@ def test_a_run_that_diverges_late_keeps_the_weights_of_its_best_epoch(tmp_path, 
     facts = files.facts
     assert facts["status"] == "diverged"
     assert facts["diverged_step"] > 3  # an epoch has three steps
+    assert facts["epochs_trained"] == 1
     assert facts["best_epoch"] == 1
     assert files.described["epoch"] == 1
     assert_equal_weights(files, good)

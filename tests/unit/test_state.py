@@ -27,6 +27,13 @@ CASES = {
     "lstm-sgd": {"optimizer": sgd(0.05), "gradient_clipping": 0.1, "label_smoothing": 0.1},
     "lstm-carried": {"carry_state": True, "model": MODELS["lstm"][1] | DROPOUT | {"layers": 2}},
     "lstm-carried-bf16": {"carry_state": True, "precision": "bf16"},
+    # The rate vanishes after the first epoch, and with it all improvement.
+    "vit-stopped": {
+        "schedule": FIXED | {"name": "step", "milestones": [1], "gamma": 1e-30},
+        "optimizer": sgd(0.05),
+        "epochs": 6,
+        "early_stopping": 2,
+    },
     "vit-mixed": {"augmentation": AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}},
     "googlenet": {"schedule": STEP},
     "resnet": {"optimizer": MOMENTUM, "schedule": STEP},
@@ -86,8 +93,10 @@ def test_a_run_stopped_after_every_step_ends_as_one_that_was_not(name, tmp_path)
     parts = in_parts(chosen, tmp_path, OneStep)
     assert_equal(parts, whole)
     # After every step, and again after the evaluation that ends an epoch.
-    assert parts.resumes == chosen["epochs"] * (task.steps + 1)
+    epochs = max(row["epoch"] for row in whole.rows)
+    assert parts.resumes == epochs * (task.steps + 1)
     assert whole.resumes == 0
+    assert (epochs < chosen["epochs"]) == ("stopped" in name)
 
 
 @pytest.mark.parametrize("name", ["vit", "lstm"])

@@ -79,10 +79,10 @@ class ScriptedTask:
         return {"loss": 1.0, "accuracy": 1 / model.weight.item()}
 
 
-def scripted(task: ScriptedTask, epochs: int) -> Outcome:
+def scripted(task: ScriptedTask, epochs: int, **changed) -> Outcome:
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
-    return fit(task, model, settings("vit", epochs=epochs, optimizer=sgd(1.0)))
+    return fit(task, model, settings("vit", epochs=epochs, optimizer=sgd(1.0), **changed))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -222,6 +222,44 @@ def test_the_lowest_validation_loss_is_best_where_the_task_says_so():
     task = ScriptedTask([{"loss": 3.0, "accuracy": 0.9}, {"loss": 1.0}, {"loss": 2.0}])
     task.selects, task.sign = "loss", -1
     assert scripted(task, epochs=3).best_epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "patience", "last", "best"),
+    [
+        ((0.2, 0.5, 0.4, 0.5, 0.9), 2, 4, 2),  # equal is no improvement
+        ((0.2, 0.5, 0.4, 0.6, 0.5, 0.4, 0.9), 2, 6, 4),
+        ((0.5, 0.4), 1, 2, 1),
+        ((0.1, 0.2, 0.3, 0.4), 1, 4, 4),
+        ((0.5, 0.4, 0.3, 0.2), None, 4, 1),
+        ((0.5, 0.4, 0.3, 0.2), 3, 4, 1),  # both ends at once
+    ],
+)
+def test_training_ends_when_patience_does(accuracies, patience, last, best):
+    task = ScriptedTask([{"accuracy": value} for value in accuracies])
+    outcome = scripted(task, epochs=len(accuracies), early_stopping=patience)
+    assert [r["epoch"] for r in outcome.rows if r["metric"] == "learning_rate"] == [
+        *range(1, last + 1)
+    ]
+    assert outcome.best_epoch == best
+    assert outcome.weights["weight"].item() == 2 * best
+    tests = [r for r in outcome.rows if r["split"] == "test" and r["metric"] == "accuracy"]
+    assert {row["epoch"]: row["value"] for row in tests} == {
+        epoch: 1 / (2 * epoch) for epoch in (last, best)
+    }
+
+
+def test_patience_looks_at_what_selects_the_best_epoch():
+    task = ScriptedTask([{"loss": loss, "accuracy": 1 / loss} for loss in (1.0, 2.0, 3.0, 4.0)])
+    task.selects, task.sign = "loss", -1
+    assert scripted(task, 4, early_stopping=2).best_epoch == 1
+    assert next(task.validation)["loss"] == 4.0  # the only one not asked for
+
+
+def test_an_early_end_is_said_in_the_log(caplog):
+    caplog.set_level("INFO")
+    scripted(ScriptedTask([{}] * 5), epochs=5, early_stopping=2)
+    assert "ends after epoch 3: epoch 1 is still the best" in caplog.text
 
 
 def test_an_enormous_learning_rate_diverges_at_the_step_after_the_first():

@@ -56,6 +56,7 @@ def settings(name: str, **changed) -> dict:
         "family": family,
         "model": model,
         "epochs": 3,
+        "early_stopping": None,
         "batch_size": 4 if family == "lstm" else 16,
         "sequence_length": 8,
         "carry_state": False,

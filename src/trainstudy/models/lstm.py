@@ -1,5 +1,7 @@
 """An LSTM language model whose output layer is tied to its token embedding."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,21 +46,23 @@ class LanguageModel(nn.Module):
         the call those behind them, without gradient; without one every sequence starts at zero.
         """
         hidden = F.embedding(tokens, self.table)
-        done = 0  # layers
-        for lstm in self.lstm:
+        for lstm, own in zip(self.lstm, _split(state, len(self.lstm)), strict=True):
             hidden = self.dropout(hidden)
-            own = None if state is None else state[:, done : done + lstm.num_layers]
             # Copied, since the way back needs what is overwritten.
-            before = None if own is None else tuple(own.clone().to(hidden.dtype))
+            before = None if own is None else tuple(own.to(hidden.dtype, copy=True))
             hidden, after = lstm(hidden, before)  # (B, T, H)
             if own is not None:
                 own.copy_(torch.stack(after).detach())
-            done += lstm.num_layers
         return F.relu(self.project(self.dropout(hidden)))  # (B, T, E)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits of every next token, (B, T) → (B, T, V)."""
         return F.linear(self.features(tokens), self.table)
+
+
+def _split(state: Tensor | None, modules: int) -> Sequence[Tensor | None]:
+    """Return the part of a state that belongs to each of some modules with equally many layers."""
+    return [None] * modules if state is None else state.chunk(modules, dim=1)
 
 
 def build(settings: dict, manifest: dict, table: Tensor | None) -> LanguageModel:
