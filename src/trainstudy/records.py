@@ -45,11 +45,11 @@ SETTINGS = _optional(
         "augmentation.flip": _real, "augmentation.crop_scale": _reals,
         "augmentation.crop_ratio": _reals, "augmentation.mixup": _real,
         "augmentation.cutmix": _real, "epochs": _whole, "early_stopping": _whole,
-        "batch_size": _whole, "optimizer.name": _text, "optimizer.lr": _real, "optimizer.weight_decay": _real,
-        "optimizer.momentum": _real, "schedule.name": _text, "schedule.warmup_epochs": _real,
-        "schedule.milestones": _reals, "schedule.gamma": _real, "gradient_clipping": _real,
-        "label_smoothing": _real, "precision": _text, "compile": pa.bool_(),
-        "carry_state": pa.bool_(),
+        "batch_size": _whole, "optimizer.name": _text, "optimizer.lr": _real,
+        "optimizer.weight_decay": _real, "optimizer.momentum": _real, "schedule.name": _text,
+        "schedule.warmup_epochs": _real, "schedule.milestones": _reals, "schedule.gamma": _real,
+        "gradient_clipping": _real, "label_smoothing": _real, "precision": _text,
+        "compile": pa.bool_(), "carry_state": pa.bool_(),
     }
 )  # fmt: skip
 
@@ -79,6 +79,7 @@ RUNS = pa.schema(
         memory_reserved=_whole,
         memory_process=_whole,
         memory_device=_whole,
+        energy=_real,  # joules of the whole GPU from the first step on; empty where it was shared
     )
     + _required(
         resumes=_whole, started=_text, threads=_whole, deterministic=pa.bool_(), device=_text

@@ -59,7 +59,7 @@ def train(
                 settings["dataset"],
                 dataset.manifest["origin"],
             )
-            outcome = trainer.fit(task, model, settings, saved)
+            outcome = trainer.fit(task, model, settings, saved, card)
         head = {
             "experiment": name,
             "family": settings["family"],
@@ -73,7 +73,7 @@ def train(
             **_provenance_columns(dataset, device, outcome),
             "threads": threads,
             "deterministic": deterministic,
-            "gpu_shared": card and card.shared,
+            **_gpu_columns(outcome, card),
         }
         records.write([head | row for row in outcome.rows], records.METRICS, metrics_file)
         records.write([facts], records.RUNS, run_file)
@@ -200,6 +200,14 @@ def _pace(outcome: trainer.Outcome, task: Task) -> dict[str, object]:
         "throughput": task.units / training if training else None,
         "throughput_unit": task.unit,
     }
+
+
+def _gpu_columns(
+    outcome: trainer.Outcome, card: gpu.Claim | None
+) -> dict[str, bool | float | None]:
+    """Return whether the GPU was shared and, where it was not, the energy that the run took."""
+    shared = None if card is None else card.shared or outcome.gpu["shared"]
+    return {"gpu_shared": shared, "energy": None if shared else outcome.gpu["energy"]}
 
 
 def _provenance_columns(

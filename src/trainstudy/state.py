@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainstudy import memory, optimizers, provenance
+from trainstudy import memory, nvml, optimizers, provenance
 from trainstudy.checkpoint import Saved
+from trainstudy.gpu import Claim
 from trainstudy.tasks import Task, stream
 
 PLAIN = ("epoch", "step", "began", "trained")
@@ -41,6 +42,7 @@ class Outcome:
     resumes: int = 0
     places: list[str] = field(default_factory=list)  # where its parts were computed
     memory: dict[str, int | None] = field(default_factory=dict)  # peaks over all parts, bytes
+    gpu: dict[str, Any] = field(default_factory=dict)  # over all parts; see nvml.Meter
 
     def record(self, epoch: int, split: str, scores: dict[str, float], seconds: float) -> None:
         """Add one row for each score."""
@@ -57,7 +59,9 @@ class State:
     of the next do not count.
     """
 
-    def __init__(self, task: Task, model: nn.Module, settings: dict) -> None:
+    def __init__(
+        self, task: Task, model: nn.Module, settings: dict, card: Claim | None = None
+    ) -> None:
         self.task, self.model = task, model
         self.optimizer = optimizers.build(settings["optimizer"], model)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -74,6 +78,7 @@ class State:
         self.scores = torch.zeros(2, task.examples, device=task.device)
         self.augmentation = torch.Generator(task.device)
         self._before, self._start = 0.0, time.perf_counter()
+        self.meter = nvml.Meter(task.device, card)
 
     def clock(self) -> float:
         """Return the seconds that this run has taken, over all its parts."""
@@ -119,7 +124,7 @@ class State:
     def finish(self) -> Outcome:
         """Return what the run leaves behind."""
         self.outcome.weights = self.outcome.weights or weights_of(self.model)
-        self.outcome.seconds = self.clock()
+        self.outcome.seconds, self.outcome.gpu = self.clock(), self.meter.read()
         self.note_memory(memory.standing(self.task.device))
         return self.outcome
 
@@ -128,7 +133,7 @@ class State:
         self.note_memory(memory.standing(self.task.device))
         facts = {name: getattr(self, name) for name in PLAIN}
         facts |= {name: getattr(self.outcome, name) for name in OF_OUTCOME}
-        facts |= {"seconds": self.clock(), "memory": self.outcome.memory}
+        facts |= {"seconds": self.clock(), "memory": self.outcome.memory, "gpu": self.meter.read()}
         facts["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
@@ -158,6 +163,7 @@ class State:
         if facts["step"]:  # else the epoch seeds its own
             self._restore_random(tensors)
         self._before, self._start = facts["seconds"], time.perf_counter()
+        self.meter.go_on(facts["gpu"])
 
     def _is_best(self) -> bool:
         """Say whether the weights of the model are those of the best epoch."""

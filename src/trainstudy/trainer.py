@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from trainstudy import compilation, memory, metrics, optimizers
 from trainstudy.checkpoint import Interrupted, Unsaved
+from trainstudy.gpu import Claim
 from trainstudy.progress import Progress
 from trainstudy.state import Outcome, State
 from trainstudy.tasks import Task
@@ -24,7 +25,11 @@ class DivergenceError(Exception):
 
 
 def fit(
-    task: Task, model: nn.Module, settings: dict, checkpoints: Unsaved | None = None
+    task: Task,
+    model: nn.Module,
+    settings: dict,
+    checkpoints: Unsaved | None = None,
+    card: Claim | None = None,
 ) -> Outcome:
     """Train a model and score it after every epoch; test it at the end, last and best epoch.
 
@@ -37,7 +42,7 @@ def fit(
     if settings.get("compile"):
         with checkpoints.stoppable():
             learner, compiling = compilation.compile_training(task, model)
-    state = State(task, model, settings)
+    state = State(task, model, settings, card)
     _resume(state, checkpoints)
     state.add_compiling(compiling)
     progress = Progress(task, state.epochs, (state.epoch - 1) * task.steps + state.step)

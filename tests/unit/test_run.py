@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from trainstudy import arrays, data, models, provenance, records, run
+from trainstudy import arrays, data, gpu, models, provenance, records, run, trainer
 from trainstudy.checkpoint import Interrupted
 from trainstudy.tasks import Classification
 
@@ -221,6 +221,8 @@ def test_the_row_of_a_run_holds_parameters_pace_and_memory(trained):
     assert facts["memory_resident"] > 2**24  # bytes: more than 16 MiB
     if facts["device"] == "CPU":
         assert facts["memory_allocated"] is None
+        assert facts["energy"] is None
+        assert facts["gpu_shared"] is None
         assert facts["driver"] is None
 
 
@@ -347,6 +349,24 @@ def test_the_deterministic_mode_is_torchs_and_is_recorded(tmp_path, digits):
         assert torch.backends.cudnn.deterministic == deterministic
         if deterministic:
             assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+# Energy
+
+
+@pytest.mark.parametrize("shared", [None, False, True])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_energy_is_given_where_the_gpu_was_not_shared_in_any_part(tmp_path, shared, earlier):
+    outcome = trainer.Outcome(gpu={"energy": 12.5, "shared": earlier})
+    card = None if shared is None else gpu.Claim(0, shared, tmp_path, 0)
+    if card is None:
+        outcome.gpu = {"energy": None, "shared": earlier}
+    found = run._gpu_columns(outcome, card)
+    alone = shared is False and not earlier
+    assert found == {
+        "gpu_shared": None if card is None else not alone,
+        "energy": 12.5 if alone else None,
+    }
 
 
 # Interruptions

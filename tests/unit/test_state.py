@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tiny import AUGMENTATION, FIXED, MODELS, settings, sgd, start, timeless
-from trainstudy import memory
+from trainstudy import memory, nvml
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.state import Outcome, State
 from trainstudy.trainer import fit
@@ -196,6 +196,32 @@ def test_the_start_and_the_peaks_of_memory_are_those_of_all_parts(tmp_path, monk
     assert outcome.memory["memory_allocated"] is None
 
 
+def test_the_energy_is_that_of_all_parts_and_not_of_the_time_between(tmp_path, monkeypatch):
+    taken, steps = [0.0], iter(range(1, 100))
+    monkeypatch.setattr(nvml, "energy", lambda device: taken[0])
+
+    def taking(task):
+        def loss(model, batch):
+            taken[0] += 10.0 if model.training else 0.5
+            if model.training:
+                next(steps)
+            return type(task).loss(task, model, batch)
+
+        return loss
+
+    chosen = settings("vit", epochs=2)
+    while True:
+        try:
+            outcome = part(chosen, tmp_path, OneStep, loss=taking)
+            break
+        except Interrupted:
+            taken[0] += 1e6  # by somebody else
+    trained = next(steps) - 1
+    assert trained == 2 * start(chosen)[0].steps
+    evaluations = 2 + len({outcome.best_epoch, 2})
+    assert outcome.gpu == {"energy": 10.0 * trained + 0.5 * evaluations, "shared": False}
+
+
 def test_a_run_that_moves_to_another_machine_says_so(tmp_path, caplog):
     chosen = settings("vit", epochs=1)
     state = State(*start(chosen), chosen)
@@ -222,8 +248,9 @@ def test_the_optimizer_keeps_the_memory_format_of_its_weights(tmp_path):
 
 
 @pytest.mark.slow
-def test_compiled_steps_are_resumed_exactly_too(tmp_path):
-    chosen = case("vit") | {"compile": True}
+@pytest.mark.parametrize("name", ["vit", "vit-deep"])
+def test_compiled_steps_are_resumed_exactly_too(name, tmp_path):
+    chosen = case(name) | {"compile": True}
     whole = fit(*start(chosen), chosen)
     torch._dynamo.reset()
     with pytest.raises(Interrupted):
