@@ -118,11 +118,11 @@ def _train_epoch(
         objective, batch_scores = task.loss(learner, batch)
         optimizer.zero_grad(set_to_none=True)
         objective.backward()
-        norm = _clip(model, settings["gradient_clipping"])
+        state.norms[step] = _clip(model, settings["gradient_clipping"])
         optimizer.step()
         if step + 1 == min(memory.WARM_UP_STEPS, task.steps - 1):
             memory.forget_peaks(task.device)
-        state.losses[step], state.norms[step] = objective.detach(), norm
+        state.losses[step] = objective.detach()
         first = step * task.batch_size
         state.scores[:, first : first + batch_scores.shape[1]] = batch_scores
         state.step = step + 1

@@ -25,7 +25,8 @@ SURPRISES = [
     "{" * 400, "[" * 2_000, "[" * 40 + "]" * 40, "__use_yte__", "pathvars", "\t", "\x00", "\ufeff",
 ]  # fmt: skip
 KEYS = ["base", "group", "model", "study", "seeds", "select", "mirror", "bases", "experiments",
-        "epochs", "optimizer", "lr", "name", "lstm", "vit", "dataset", "family"]  # fmt: skip
+        "epochs", "optimizer", "lr", "name", "lstm", "vit", "dataset", "family",
+        "early_stopping", "carry_state", "drop_path", "mixup"]  # fmt: skip
 KINDS = ["drop", "repeat", "swap", "key", "insert", "indent", "cut"] + ["value"] * 7
 
 
