@@ -33,13 +33,16 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
     first = runs.groupby("experiment").first()
     found = first[["family", "dataset", *(field.name for field in SETTINGS)]].copy()
     found["layers"] = found["model.depth"].fillna(found["model.layers"])
+    # Empty too where a run was recorded before there was the setting.
+    found["carry_state"] = found["carry_state"].eq(True)
     return found
 
 
 def find(runs: pd.DataFrame, question: str) -> list[Comparison]:
     """Return the comparisons that answer a question, by family."""
     known, varied = settings(runs), QUESTIONS[question]
-    same = known.drop(columns=list(dict.fromkeys(varied)))
+    same = known.drop(columns=list(dict.fromkeys(varied))).astype(object)
+    same = same.where(same.notna(), None)  # NaN too, which pandas makes of some empty cells
     shared = pd.Series([repr(row) for row in same.to_dict("records")], index=known.index)
     found = []
     for _, rows in known.groupby(shared, sort=False):

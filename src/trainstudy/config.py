@@ -261,9 +261,18 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
         low, high = run.get("augmentation", {}).get(key, (0, 0))
         if low > high:
             found.append((("augmentation", key), f"the range [{low}, {high}] is empty; turn it."))
+    for key in ("mixup", "cutmix"):
+        if run.get("augmentation", {}).get(key) and run["batch_size"] == 1:
+            message = "a batch of one image has no other to mix it with."
+            message = f"{message} Choose a larger batch_size, or write null."
+            found.append((("augmentation", key), message))
     if run["schedule"]["warmup_epochs"] > run["epochs"]:
         message = f"the warm-up is longer than the training of {run['epochs']} epochs; shorten it."
         found.append((("schedule", "warmup_epochs"), message))
+    if (run["early_stopping"] or 0) >= run["epochs"]:
+        message = f"no training of {run['epochs']} epochs ends early after {run['early_stopping']} "
+        message += "without improvement. Choose less, or write null."
+        found.append((("early_stopping",), message))
     return found
 
 
@@ -275,6 +284,9 @@ def _impossible_vit(model: dict, size: int) -> list[tuple[tuple, str]]:
     if model["dim"] % model["heads"]:
         message = f"{model['heads']} heads cannot share a width (dim) of {model['dim']} equally."
         found.append((("model", "heads"), f"{message} Choose a divisor."))
+    if model["drop_path"] and model["depth"] == 1:
+        message = "the first block drops nothing, and with a depth of 1 there is no other."
+        found.append((("model", "drop_path"), f"{message} Choose a larger depth, or write null."))
     return found
 
 

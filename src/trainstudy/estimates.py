@@ -81,6 +81,11 @@ OVER_FITTING = [
 ]  # fmt: skip
 
 
+def last_epoch(runs: pd.DataFrame) -> pd.Series:
+    """Return the epoch with which each run ended; the last one where that is not recorded."""
+    return runs.epochs_trained.fillna(runs.epochs)
+
+
 def at_seconds(curve: pd.DataFrame, seconds: float) -> float:
     """Return the value of a curve at a time, between two epochs on the straight line.
 

@@ -19,10 +19,17 @@ MOST = 64  # runs on one card
 
 @dataclass
 class Claim:
-    """A card taken by this run. `shared` is right once the claim has ended."""
+    """A card taken by this run."""
 
     index: int  # among the cards
-    shared: bool
+    shared: bool  # when last looked; the last look is at the end of the claim
+    visitors: Path  # grows whenever a run joins another on the card
+    before: int  # bytes of it when the claim began
+
+    def look(self) -> bool:
+        """Return whether another run has been on the card since the claim began."""
+        self.shared = self.shared or self.visitors.stat().st_size > self.before
+        return self.shared
 
 
 @contextmanager
@@ -38,15 +45,15 @@ def claim(cards: Sequence[str], folder: Path | None = None) -> Iterator[Claim]:
         fcntl.flock(door, fcntl.LOCK_EX)
         runs = [_runs_on(folder, card) for card in cards]
         index = runs.index(min(runs))
-        visitors = folder / f"{cards[index]}.visitors"  # grows whenever a run joins another
+        visitors = folder / f"{cards[index]}.visitors"
         with visitors.open("a") as note:
             note.write("+" if runs[index] else "")
         before = visitors.stat().st_size
         seat = _free_seat(folder, cards[index])
-    taken = Claim(index, shared=runs[index] > 0)
+    taken = Claim(index, runs[index] > 0, visitors, before)
     with seat:
         yield taken
-        taken.shared = taken.shared or visitors.stat().st_size > before
+        taken.look()
 
 
 def _take(file: Path) -> IO[str] | None:

@@ -6,6 +6,8 @@ import sys
 
 import torch
 
+from trainstudy import nvml
+
 WARM_UP_STEPS = 3  # libraries choose kernels and allocate workspaces in the first steps
 
 
@@ -41,25 +43,12 @@ def standing(device: torch.device) -> dict[str, int | None]:
     free, total = torch.cuda.mem_get_info(device) if cuda else (0, 0)
     return {
         "memory_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
-        "memory_process": _of_process(device) if cuda else None,
+        "memory_process": _of_process(device),
         "memory_device": total - free if cuda else None,
     }
 
 
 def _of_process(device: torch.device) -> int | None:
-    """Ask the driver through NVML; None without the package nvidia-ml-py.
-
-    None too in a container that hides the numbers of processes, where none of the list is ours.
-    """
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-        handle = pynvml.nvmlDeviceGetHandleByUUID(identity)
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except pynvml.NVMLError:
-        return None
+    """Ask the driver; None too in a container that hides the numbers of processes."""
+    processes = nvml.ask(device, "nvmlDeviceGetComputeRunningProcesses") or []
     return next((one.usedGpuMemory for one in processes if one.pid == os.getpid()), None)

@@ -46,5 +46,13 @@ def language_modelling(
     }
 
 
+def gradient(norms: np.ndarray) -> dict[str, float]:
+    """Return mean and largest norm of the gradient from those of an epoch's steps (N,)."""
+    return {
+        "gradient_norm": float(norms.mean(dtype=np.float64)),
+        "gradient_norm_largest": float(norms.max()),
+    }
+
+
 def _exp(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf

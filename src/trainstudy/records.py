@@ -40,13 +40,16 @@ SETTINGS = _optional(
         "model.layers": _whole, "model.hidden": _whole, "model.embedding": _text,
         "model.embedding_size": _whole, "model.depth": _whole, "model.dim": _whole,
         "model.heads": _whole, "model.mlp": _whole, "model.patch": _whole, "model.norm": _text,
-        "model.name": _text, "model.dropout": _real, "sequence_length": _whole,
+        "model.name": _text, "model.dropout": _real, "model.drop_path": _real,
+        "sequence_length": _whole,
         "augmentation.flip": _real, "augmentation.crop_scale": _reals,
-        "augmentation.crop_ratio": _reals, "epochs": _whole, "batch_size": _whole,
-        "optimizer.name": _text, "optimizer.lr": _real, "optimizer.weight_decay": _real,
-        "optimizer.momentum": _real, "schedule.name": _text, "schedule.warmup_epochs": _real,
-        "schedule.milestones": _reals, "schedule.gamma": _real, "gradient_clipping": _real,
-        "label_smoothing": _real, "precision": _text, "compile": pa.bool_(),
+        "augmentation.crop_ratio": _reals, "augmentation.mixup": _real,
+        "augmentation.cutmix": _real, "epochs": _whole, "early_stopping": _whole,
+        "batch_size": _whole, "optimizer.name": _text, "optimizer.lr": _real,
+        "optimizer.weight_decay": _real, "optimizer.momentum": _real, "schedule.name": _text,
+        "schedule.warmup_epochs": _real, "schedule.milestones": _reals, "schedule.gamma": _real,
+        "gradient_clipping": _real, "label_smoothing": _real, "precision": _text,
+        "compile": pa.bool_(), "carry_state": pa.bool_(),
     }
 )  # fmt: skip
 
@@ -60,7 +63,7 @@ SCORES = [
 
 RUNS = pa.schema(
     _required(experiment=_text, family=_text, dataset=_text, seed=_whole, status=_text)
-    + _optional(diverged_step=_whole, best_epoch=_whole)
+    + _optional(diverged_step=_whole, best_epoch=_whole, epochs_trained=_whole)
     + SETTINGS
     + _required(parameters_trained=_whole, parameters_total=_whole)
     + _optional(**dict.fromkeys(SCORES, _real))
@@ -76,6 +79,7 @@ RUNS = pa.schema(
         memory_reserved=_whole,
         memory_process=_whole,
         memory_device=_whole,
+        energy=_real,  # joules of the whole GPU from the first step on; empty where it was shared
     )
     + _required(
         resumes=_whole, started=_text, threads=_whole, deterministic=pa.bool_(), device=_text

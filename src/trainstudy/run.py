@@ -59,7 +59,7 @@ def train(
                 settings["dataset"],
                 dataset.manifest["origin"],
             )
-            outcome = trainer.fit(task, model, settings, saved)
+            outcome = trainer.fit(task, model, settings, saved, card)
         head = {
             "experiment": name,
             "family": settings["family"],
@@ -73,7 +73,7 @@ def train(
             **_provenance_columns(dataset, device, outcome),
             "threads": threads,
             "deterministic": deterministic,
-            "gpu_shared": card and card.shared,
+            **_gpu_columns(outcome, card),
         }
         records.write([head | row for row in outcome.rows], records.METRICS, metrics_file)
         records.write([facts], records.RUNS, run_file)
@@ -154,6 +154,7 @@ def _result_columns(
         "status": "finished" if outcome.diverged_step is None else "diverged",
         "diverged_step": outcome.diverged_step,
         "best_epoch": outcome.best_epoch,
+        "epochs_trained": _epochs_trained(outcome),
         "parameters_trained": trained,
         "parameters_total": total,
         "resumes": outcome.resumes,
@@ -162,13 +163,18 @@ def _result_columns(
     }
 
 
+def _epochs_trained(outcome: trainer.Outcome) -> int:
+    """Return how many epochs were completed, with their validation."""
+    return max((row["epoch"] for row in outcome.rows), default=0)
+
+
 def _scores(outcome: trainer.Outcome) -> dict[str, float]:
     """Return the scores of the last and of the best epoch, by column."""
-    last = max((row["epoch"] for row in outcome.rows), default=None)
+    ends = {"last": _epochs_trained(outcome), "best": outcome.best_epoch}
     named = {
         f"{row['split']}_{row['metric']}_{which}": row["value"]
         for row in outcome.rows
-        for which, epoch in (("last", last), ("best", outcome.best_epoch))
+        for which, epoch in ends.items()
         if row["epoch"] == epoch
     }
     return {column: value for column, value in named.items() if column in records.SCORES}
@@ -194,6 +200,14 @@ def _pace(outcome: trainer.Outcome, task: Task) -> dict[str, object]:
         "throughput": task.units / training if training else None,
         "throughput_unit": task.unit,
     }
+
+
+def _gpu_columns(
+    outcome: trainer.Outcome, card: gpu.Claim | None
+) -> dict[str, bool | float | None]:
+    """Return whether the GPU was shared and, where it was not, the energy that the run took."""
+    shared = None if card is None else card.shared or outcome.gpu["shared"]
+    return {"gpu_shared": shared, "energy": None if shared else outcome.gpu["energy"]}
 
 
 def _provenance_columns(

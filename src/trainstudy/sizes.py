@@ -15,6 +15,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 
 from trainstudy import models, optimizers
 from trainstudy.arrays import Dataset
+from trainstudy.mixing import mixes
 from trainstudy.models import vit
 from trainstudy.tasks import TASKS, Task
 
@@ -22,8 +23,8 @@ log = logging.getLogger(__name__)
 
 HEADS, HEAD_SIZES = (1, 2, 4, 8, 12), (16, 32, 64)
 
-# Neither of these changes how much memory a step takes.
-IRRELEVANT = ("augmentation", "epochs", "gradient_clipping", "schedule")
+# None of these changes how much memory a step takes, but for the labels of mixed images.
+IRRELEVANT = ("augmentation", "early_stopping", "epochs", "gradient_clipping", "schedule")
 
 
 def predict(settings: dict[str, dict], manifests: dict[str, dict]) -> Iterator[dict[str, object]]:
@@ -37,6 +38,7 @@ def predict(settings: dict[str, dict], manifests: dict[str, dict]) -> Iterator[d
     for experiment, run in settings.items():
         relevant = {key: value for key, value in run.items() if key not in IRRELEVANT}
         relevant["optimizer"] = run["optimizer"]["name"]
+        relevant["mixes"] = "augmentation" in run and mixes(run["augmentation"])
         key = json.dumps(relevant, sort_keys=True)
         if key not in known:
             known[key] = _predict(run, manifests[run["dataset"]])
@@ -72,6 +74,7 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
     fake = FakeTensorMode()
     task, model = prepared(settings, manifest, torch.device("cpu"))
     batch = tuple(map(fake.from_tensor, next(iter(task.batches(1)))))
+    task.carried = fake.from_tensor(task.carried)
     # The tensors are declared on the CPU, because PyTorch cannot go backward through fake CUDA
     # tensors without a driver; attention has to be told to do what it does on a GPU.
     _without_content(model, fake)
@@ -82,7 +85,7 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
         optimizer.step()  # makes its state
         step = _Step(task, model)  # kept: the tracker follows it on the way back
         tracker = MemTracker()
-        tracker.track_external(model, optimizer, *batch)
+        tracker.track_external(model, optimizer, *batch, task.carried)
         with tracker:
             # In the order of trainer.py: the old gradients are there during the forward pass.
             objective = step(batch)

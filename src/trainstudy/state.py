@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainstudy import memory, optimizers, provenance
+from trainstudy import memory, nvml, optimizers, provenance
 from trainstudy.checkpoint import Saved
+from trainstudy.gpu import Claim
 from trainstudy.tasks import Task, stream
 
 PLAIN = ("epoch", "step", "began", "trained")
+OF_EPOCH = ("losses", "norms", "scores")
 OF_OUTCOME = (
     "rows",
     "best_epoch",
@@ -40,6 +42,7 @@ class Outcome:
     resumes: int = 0
     places: list[str] = field(default_factory=list)  # where its parts were computed
     memory: dict[str, int | None] = field(default_factory=dict)  # peaks over all parts, bytes
+    gpu: dict[str, Any] = field(default_factory=dict)  # over all parts; see nvml.Meter
 
     def record(self, epoch: int, split: str, scores: dict[str, float], seconds: float) -> None:
         """Add one row for each score."""
@@ -56,11 +59,14 @@ class State:
     of the next do not count.
     """
 
-    def __init__(self, task: Task, model: nn.Module, settings: dict) -> None:
+    def __init__(
+        self, task: Task, model: nn.Module, settings: dict, card: Claim | None = None
+    ) -> None:
         self.task, self.model = task, model
         self.optimizer = optimizers.build(settings["optimizer"], model)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.outcome = Outcome(started=now, places=[_place(task.device)])
+        self.epochs, self.patience = settings["epochs"], settings["early_stopping"]
         self.epoch, self.step = 1, 0  # the epoch in progress, and how many of its steps are done
         self.began = 0.0  # when the epoch began
         self.trained: float | None = None  # when its last step ended
@@ -68,9 +74,11 @@ class State:
         # because small blocks that outlive a step lie between its large ones and keep them from
         # being reused.
         self.losses = torch.zeros(task.steps, device=task.device)
+        self.norms = torch.zeros(task.steps, device=task.device)  # of the gradient, unclipped
         self.scores = torch.zeros(2, task.examples, device=task.device)
         self.augmentation = torch.Generator(task.device)
         self._before, self._start = 0.0, time.perf_counter()
+        self.meter = nvml.Meter(task.device, card)
 
     def clock(self) -> float:
         """Return the seconds that this run has taken, over all its parts."""
@@ -85,6 +93,7 @@ class State:
         """Start what is random in an epoch from (seed, epoch), so that it can be repeated alone."""
         self.began, self.trained = self.clock(), None
         self.losses.zero_()
+        self.task.carried.zero_()
         seed, epoch = self.task.seed, self.epoch
         torch.manual_seed(stream(seed, epoch, "dropout").initial_seed())
         self.augmentation.manual_seed(stream(seed, epoch, "augmentation").initial_seed())
@@ -92,6 +101,11 @@ class State:
     def end_epoch(self) -> None:
         """Go on to the next epoch."""
         self.epoch, self.step = self.epoch + 1, 0
+
+    def is_trained(self) -> bool:
+        """Say whether no epoch is left: all are done, or none of the last few was the best."""
+        done, best = self.epoch - 1, self.outcome.best_epoch or 0
+        return done >= self.epochs or (self.patience is not None and done - best >= self.patience)
 
     def keep_best(self, score: float) -> None:
         """Keep a copy of the weights, on the host, where an epoch is better than all before."""
@@ -110,7 +124,7 @@ class State:
     def finish(self) -> Outcome:
         """Return what the run leaves behind."""
         self.outcome.weights = self.outcome.weights or weights_of(self.model)
-        self.outcome.seconds = self.clock()
+        self.outcome.seconds, self.outcome.gpu = self.clock(), self.meter.read()
         self.note_memory(memory.standing(self.task.device))
         return self.outcome
 
@@ -119,14 +133,15 @@ class State:
         self.note_memory(memory.standing(self.task.device))
         facts = {name: getattr(self, name) for name in PLAIN}
         facts |= {name: getattr(self.outcome, name) for name in OF_OUTCOME}
-        facts |= {"seconds": self.clock(), "memory": self.outcome.memory}
+        facts |= {"seconds": self.clock(), "memory": self.outcome.memory, "gpu": self.meter.read()}
         facts["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
         if not self._is_best():
             tensors |= {f"best.{name}": w for name, w in self.outcome.weights.items()}
-        return facts, tensors | self._random() | {"losses": self.losses, "scores": self.scores}
+        tensors |= {name: getattr(self, name) for name in OF_EPOCH}
+        return facts, tensors | self._random() | {"carried": self.task.carried}
 
     def restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take up the run where `capture` was called."""
@@ -140,13 +155,15 @@ class State:
         self.outcome.memory = facts["memory"]
         self.model.load_state_dict(_part(tensors, "model."))
         self._restore_optimizer(_part(tensors, "optimizer."), facts["learning_rate"])
-        self.losses.copy_(tensors["losses"])
-        self.scores.copy_(tensors["scores"])
+        for name in OF_EPOCH:
+            getattr(self, name).copy_(tensors[name])
+        self.task.carried.copy_(tensors["carried"])
         best = {name: weight.clone() for name, weight in _part(tensors, "best.").items()}
         self.outcome.weights = weights_of(self.model) if self._is_best() else best
         if facts["step"]:  # else the epoch seeds its own
             self._restore_random(tensors)
         self._before, self._start = facts["seconds"], time.perf_counter()
+        self.meter.go_on(facts["gpu"])
 
     def _is_best(self) -> bool:
         """Say whether the weights of the model are those of the best epoch."""

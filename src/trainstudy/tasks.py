@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from trainstudy import metrics
 from trainstudy.arrays import Dataset
 from trainstudy.augment import augment
 from trainstudy.losses import linear_cross_entropy
+from trainstudy.mixing import mix, mixes
 
 EVALUATION_BATCH = 500  # images
 
@@ -36,11 +37,13 @@ class Task(ABC):
     examples: int  # that an epoch trains on
     selects: str  # the validation score that decides which epoch is best
     sign: int  # +1 where a higher score is better
+    carried: Tensor  # what a step of training leaves to the next; zero where an epoch begins
 
     def __init__(self, data: Dataset, settings: dict, seed: int, device: torch.device) -> None:
         self.manifest = data.manifest
         self.settings, self.seed, self.device = settings, seed, device
         self.batch_size: int = settings["batch_size"]
+        self.carried = torch.zeros(0, device=device)
         self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[settings["precision"]]
 
     def order(self, count: int, epoch: int) -> Tensor:
@@ -107,15 +110,27 @@ class Classification(Task):
     def batches(
         self, epoch: int, augmentation: Generator | None = None, first: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield augmented images (B, C, H, W) and labels (B,) of one epoch."""
+        """Yield augmented images (B, C, H, W) and labels (B,) of one epoch.
+
+        Where images are mixed their labels are probabilities, (B, classes).
+        """
         order = self.order(len(self.data["train.labels"]), epoch)[: self.examples]
         generator = augmentation or stream(self.seed, epoch, "augmentation", self.device)
+        settings, classes = self.settings["augmentation"], self.manifest["classes"]
+        mixed = mixes(settings)
         for rows in order.split(self.batch_size)[first:]:
-            images = augment(self.images("train", rows), self.settings["augmentation"], generator)
-            yield self.normalise(images), self.data["train.labels"][rows].long()
+            images = augment(self.images("train", rows), settings, generator)
+            labels = self.data["train.labels"][rows].long()
+            if mixed:
+                images, labels = mix(images, labels, classes, settings, generator)
+            yield self.normalise(images), labels
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what to minimise, and each example's loss (nat) and hit (2, B)."""
+        """Return what to minimise, and each example's loss (nat) and hit (2, B).
+
+        Of a mixed image the loss is the cross-entropy against the probabilities of its labels, and
+        a hit is the label with the larger share.
+        """
         images, labels = batch
         with self.autocast():
             logits = model(images)
@@ -125,7 +140,8 @@ class Classification(Task):
         objective = (
             F.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else loss.mean()
         )
-        return objective, torch.stack([loss.detach(), (logits.argmax(1) == labels).float()])
+        expected = labels if labels.ndim == 1 else labels.argmax(1)
+        return objective, torch.stack([loss.detach(), (logits.argmax(1) == expected).float()])
 
     @torch.no_grad()
     def evaluate(self, model: Any, split: str) -> dict[str, float]:
@@ -145,7 +161,12 @@ class Classification(Task):
 
 
 class LanguageModelling(Task):
-    """Predict every next token of text cut into sequences; the last, partial batch is kept."""
+    """Predict every next token of text cut into sequences; the last, partial batch is kept.
+
+    Where the state is carried, a step trains on the next sequence of each of `batch_size` streams:
+    contiguous parts of the text, in order, of which the first are longer by one sequence where they
+    cannot be equal. So none is lost, and the last step of the epoch is the partial one.
+    """
 
     unit, selects, sign = "tokens", "loss", -1
 
@@ -158,6 +179,13 @@ class LanguageModelling(Task):
         self.examples = len(self.data["train"][0])
         self.steps = -(-self.examples // self.batch_size)
         self.units = int((self.data["train"][1] > 0).sum())
+        if settings["carry_state"]:
+            self.carried = self.zero_state(self.batch_size)
+
+    def zero_state(self, streams: int) -> Tensor:
+        """Return the state of the model before the first token, (2, layers, streams, H)."""
+        model = self.settings["model"]
+        return torch.zeros(2, model["layers"], streams, model["hidden"], device=self.device)
 
     def cut(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Cut tokens (N,) into sources and targets (S, T), the last padded with 0.
@@ -175,14 +203,27 @@ class LanguageModelling(Task):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield sources and targets (B, T) of one epoch; text is not augmented."""
         sources, targets = self.data["train"]
-        for rows in self.order(len(sources), epoch).split(self.batch_size)[first:]:
+        if self.settings["carry_state"]:
+            order = streams(len(sources), self.batch_size).to(self.device)
+        else:
+            order = self.order(len(sources), epoch)
+        for rows in order.split(self.batch_size)[first:]:
             yield sources[rows], targets[rows]
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return what to minimise, and each sequence's summed loss (nat) and tokens (2, B)."""
+        carries = self.settings["carry_state"]
+        return self._loss(model, batch, self.carried[:, :, : len(batch[0])] if carries else None)
+
+    def _loss(
+        self, model: Any, batch: tuple[Tensor, Tensor], state: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `loss` does; the sequences go on from a state of as many streams, or one."""
         sources, targets = batch
+        if state is not None:
+            sources = sources.view(state.shape[2], -1)
         with self.autocast():
-            features = model.features(sources).flatten(0, 1)  # (B·T, E)
+            features = model.features(sources, state).flatten(0, 1)  # (B·T, E)
         objective, losses = linear_cross_entropy(
             features, model.table, targets.flatten(), self.settings["label_smoothing"], self.dtype
         )
@@ -191,10 +232,11 @@ class LanguageModelling(Task):
 
     @torch.no_grad()
     def evaluate(self, model: Any, split: str) -> dict[str, float]:
-        """Return the scores of a model on a split."""
+        """Return the scores of a model on a split; a state is carried through all of the text."""
         model.eval()
+        state = self.zero_state(1) if self.settings["carry_state"] else None
         pairs = zip(*(part.split(self.batch_size) for part in self.data[split]), strict=True)
-        scores = [self.loss(model, pair)[1] for pair in pairs]
+        scores = [self._loss(model, pair, state)[1] for pair in pairs]
         return self.summarise(split, torch.cat(scores, dim=1))
 
     def summarise(self, split: str, scores: Tensor) -> dict[str, float]:
@@ -204,6 +246,16 @@ class LanguageModelling(Task):
         return metrics.language_modelling(
             loss, tokens, self.batch_size, length, self.manifest["bytes"][split]
         )
+
+
+def streams(count: int, number: int) -> Tensor:
+    """Return the order (count,) in which sequences are the steps of a number of streams.
+
+    Each stream is a contiguous part; 7 in 3 streams: 0 3 5, 1 4 6, 2.
+    """
+    parts = torch.arange(count).tensor_split(number)
+    steps = nn.utils.rnn.pad_sequence(list(parts), padding_value=-1)  # (steps, number)
+    return steps[steps >= 0]
 
 
 TASKS: dict[str, type[Task]] = {"images": Classification, "text": LanguageModelling}

@@ -6,8 +6,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from trainstudy import compilation, memory, optimizers
+from trainstudy import compilation, memory, metrics, optimizers
 from trainstudy.checkpoint import Interrupted, Unsaved
+from trainstudy.gpu import Claim
 from trainstudy.progress import Progress
 from trainstudy.state import Outcome, State
 from trainstudy.tasks import Task
@@ -24,10 +25,16 @@ class DivergenceError(Exception):
 
 
 def fit(
-    task: Task, model: nn.Module, settings: dict, checkpoints: Unsaved | None = None
+    task: Task,
+    model: nn.Module,
+    settings: dict,
+    checkpoints: Unsaved | None = None,
+    card: Claim | None = None,
 ) -> Outcome:
     """Train a model and score it after every epoch; test it at the end, last and best epoch.
 
+    Ends early where the score that selects the best epoch has not improved for `early_stopping`
+    epochs.
     Goes on from the newest checkpoint. Raises checkpoint.Interrupted where told to stop.
     """
     checkpoints = checkpoints or Unsaved()
@@ -35,29 +42,29 @@ def fit(
     if settings.get("compile"):
         with checkpoints.stoppable():
             learner, compiling = compilation.compile_training(task, model)
-    state, epochs = State(task, model, settings), settings["epochs"]
-    _resume(state, checkpoints, epochs)
+    state = State(task, model, settings, card)
+    _resume(state, checkpoints)
     state.add_compiling(compiling)
-    progress = Progress(task, epochs, (state.epoch - 1) * task.steps + state.step)
+    progress = Progress(task, state.epochs, (state.epoch - 1) * task.steps + state.step)
     try:
-        while state.epoch <= epochs:
+        while not state.is_trained():
             _run_epoch(state, learner, settings, checkpoints, progress)
             state.end_epoch()
             checkpoints.save(*state.capture())
         with checkpoints.stoppable():
-            _test(state, epochs)
+            _test(state, last=state.epoch - 1)
     except DivergenceError as stop:
         state.outcome.diverged_step = stop.step
         log.warning("diverged: %s; the run ends here and counts as diverged", stop)
     return state.finish()
 
 
-def _resume(state: State, checkpoints: Unsaved, epochs: int) -> None:
+def _resume(state: State, checkpoints: Unsaved) -> None:
     found = checkpoints.load()
     if found is None:
         return
     state.restore(*found)
-    where = "its tests" if state.epoch > epochs else f"epoch {state.epoch}/{epochs}"
+    where = "its tests" if state.is_trained() else f"epoch {state.epoch}/{state.epochs}"
     after = f", after step {state.step}/{state.task.steps}" if state.step else ""
     log.info("goes on with %s%s; resumed %d times", where, after, state.outcome.resumes)
     if len(state.outcome.places) > 1:
@@ -111,8 +118,7 @@ def _train_epoch(
         objective, batch_scores = task.loss(learner, batch)
         optimizer.zero_grad(set_to_none=True)
         objective.backward()
-        if settings["gradient_clipping"]:
-            nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clipping"])
+        state.norms[step] = _clip(model, settings["gradient_clipping"])
         optimizer.step()
         if step + 1 == min(memory.WARM_UP_STEPS, task.steps - 1):
             memory.forget_peaks(task.device)
@@ -126,7 +132,14 @@ def _train_epoch(
         if checkpoints.due():
             checkpoints.save(*state.capture())
     _check(state.losses, epoch)
-    return task.summarise("train", state.scores)
+    return task.summarise("train", state.scores) | metrics.gradient(state.norms.cpu().numpy())
+
+
+def _clip(model: nn.Module, limit: float | None) -> Tensor:
+    """Return the L2 norm () of the whole gradient, which is then shortened to `limit`."""
+    if limit:
+        return nn.utils.clip_grad_norm_(model.parameters(), limit)
+    return nn.utils.get_total_norm([w.grad for w in model.parameters() if w.grad is not None])
 
 
 def _check(losses: Tensor, epoch: int) -> None:
@@ -139,6 +152,8 @@ def _check(losses: Tensor, epoch: int) -> None:
 def _test(state: State, last: int) -> None:
     """Test the last epoch's weights and, where it is another, the best epoch's."""
     task, outcome = state.task, state.outcome
+    if last < state.epochs:
+        log.info("ends after epoch %d: epoch %d is still the best", last, outcome.best_epoch)
     for epoch in dict.fromkeys([last, outcome.best_epoch or last]):
         if epoch != last:
             state.model.load_state_dict(outcome.weights)

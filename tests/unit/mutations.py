@@ -26,7 +26,8 @@ SURPRISES = [
 ]  # fmt: skip
 KEYS = ["base", "group", "model", "study", "seeds", "select", "mirror", "bases", "experiments",
         "epochs", "optimizer", "lr", "name", "lstm", "vit", "dataset", "family", "grid",
-        "optimizer.lr", "vit-2-tuned-lr-3e-1"]  # fmt: skip
+        "optimizer.lr", "vit-2-tuned-lr-3e-1", "early_stopping", "carry_state", "drop_path",
+        "mixup"]  # fmt: skip
 KINDS = ["drop", "repeat", "swap", "key", "insert", "indent", "cut"] + ["value"] * 7
 GRID = """\
   vit-2-tuned:

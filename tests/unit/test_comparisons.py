@@ -1,5 +1,9 @@
 """Which runs are compared: those that differ in one thing alone."""
 
+import math
+
+import pandas as pd
+
 from results import a_run, frames
 from trainstudy import comparisons, style
 
@@ -60,6 +64,19 @@ def test_families_and_data_sets_are_never_mixed(tmp_path):
     )
     assert comparisons.find(runs, "optimizers") == []
     assert comparisons.find(runs, "depth") == []
+
+
+def test_runs_from_before_a_setting_compare_with_those_that_leave_it_off(tmp_path):
+    runs = runs_of(
+        tmp_path,
+        a_run("lstm-a"),
+        a_run("lstm-b", carry_state=False, early_stopping=None, **{"optimizer.name": "sgd"}),
+        a_run("lstm-c", carry_state=True, **{"optimizer.name": "momentum"}),
+        a_run("lstm-d", early_stopping=2, **{"optimizer.name": "adam"}),
+    )
+    runs["model.drop_path"] = pd.Series([None, math.nan, None, None], dtype=object)
+    (one,) = comparisons.find(runs, "optimizers")
+    assert one.experiments == ("lstm-a", "lstm-b")
 
 
 def test_seeds_are_one_experiment(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from test_trainer import run, settings, start, timeless, values
+from tiny import AUGMENTATION, MODELS
 from trainstudy import compilation, trainer
 
 
@@ -32,10 +33,16 @@ def test_the_trial_batch_leaves_no_trace(name):
     assert all(torch.equal(after[key], before[key]) for key in before)
 
 
+DEEP = {
+    "model": MODELS["vit"][1] | {"depth": 3, "drop_path": 0.3},
+    "augmentation": AUGMENTATION | {"mixup": 0.4},
+}
+
+
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("name", ["vit", "resnet"])
-def test_a_compiled_run_learns_what_an_uncompiled_one_learns(name):
-    chosen = settings(name, epochs=2)
+@pytest.mark.parametrize(("name", "options"), [("vit", {}), ("vit", DEEP), ("resnet", {})])
+def test_a_compiled_run_learns_what_an_uncompiled_one_learns(name, options):
+    chosen = settings(name, epochs=2, **options)
     plain, compiled = run(chosen), run(chosen | {"compile": True})
     assert plain.seconds_compiling is None
     assert compiled.seconds_compiling > 0

@@ -48,7 +48,9 @@ bases:
       embedding_size: 768
       dropout: 0.0
     sequence_length: 256
+    carry_state: false
     epochs: 10
+    early_stopping: null
     batch_size: 16
     optimizer:
       name: adam
@@ -71,11 +73,15 @@ bases:
       patch: 4
       norm: pre
       dropout: 0.0
+      drop_path: null
     augmentation:
       flip: 0.5
       crop_scale: [0.8, 1.0]
       crop_ratio: [0.9, 1.1]
+      mixup: null
+      cutmix: null
     epochs: 20
+    early_stopping: null
     batch_size: 128
     optimizer: {name: adamw, lr: 3.0e-4, weight_decay: 5.0e-4, momentum: 0.9}
     schedule:
@@ -140,6 +146,14 @@ def complaint(*files: Path, **command_line) -> str:
 
 # The study of config.yaml
 
+AUGMENTATION = {
+    "flip": 0.5,
+    "crop_scale": [0.8, 1.0],
+    "crop_ratio": [0.9, 1.1],
+    "mixup": None,
+    "cutmix": None,
+}
+
 
 def test_the_study_holds_24_experiments_in_three_groups(full):
     groups = {group: {n for n, run in full.items() if run["group"] == group} for group in GROUPS}
@@ -188,6 +202,7 @@ def test_recipe_of_the_language_models(full, name):
             "dropout": 0.0,
         },
         "sequence_length": 256,
+        "carry_state": False,
         "epochs": 10,
         "batch_size": 16,
         "optimizer": {
@@ -199,6 +214,7 @@ def test_recipe_of_the_language_models(full, name):
         "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
         "gradient_clipping": None,
         "label_smoothing": 0.0,
+        "early_stopping": None,
         "precision": "bf16",
     }
 
@@ -217,8 +233,9 @@ def test_recipe_of_the_vision_transformers(full, name):
             "patch": 4,
             "norm": "post" if "postnorm" in rest else "pre",
             "dropout": 0.0,
+            "drop_path": None,
         },
-        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+        "augmentation": AUGMENTATION,
         "epochs": next((int(part) for part in rest if part.isdigit()), 10),
         "batch_size": 128,
         "optimizer": {
@@ -230,6 +247,7 @@ def test_recipe_of_the_vision_transformers(full, name):
         "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
         "gradient_clipping": None,
         "label_smoothing": 0.0,
+        "early_stopping": None,
         "precision": "bf16",
         "compile": True,
     }
@@ -265,7 +283,7 @@ def test_recipe_of_the_cnns(full, name):
         "family": "cnn",
         "dataset": "cifar10",
         "model": {"name": network},
-        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+        "augmentation": AUGMENTATION,
         "epochs": 10 if name.endswith("-10-epochs") else 180,
         "batch_size": 128,
         "optimizer": {
@@ -277,6 +295,7 @@ def test_recipe_of_the_cnns(full, name):
         "schedule": {"name": "step", "warmup_epochs": 0, "milestones": [100, 150], "gamma": 0.1},
         "gradient_clipping": None,
         "label_smoothing": 0.0,
+        "early_stopping": None,
         "precision": "bf16",
         "compile": False,
     }
@@ -320,6 +339,7 @@ OTHER_VALUES = {
         "model.embedding_size": 32,
         "model.dropout": 0.5,
         "sequence_length": 32,
+        "carry_state": True,
     },
     "pictures": {
         "group": "other",
@@ -331,10 +351,14 @@ OTHER_VALUES = {
         "model.patch": 8,
         "model.norm": "post",
         "model.dropout": 0.1,
+        "model.drop_path": 0.2,
         "augmentation.flip": 0.25,
         "augmentation.crop_scale": [0.5, 0.75],
         "augmentation.crop_ratio": [1.0, 1.0],
+        "augmentation.mixup": 0.2,
+        "augmentation.cutmix": 1,
         "epochs": 15,
+        "early_stopping": 3,
         "batch_size": 1,
         "optimizer.name": "sgd",
         "optimizer.lr": 2,
@@ -560,6 +584,32 @@ MISTAKES = {
         "bases.vit.model.heads",
         "7 heads cannot share a width (dim) of 256 equally. Choose a divisor.",
     ),
+    "stochastic depth of one block": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, model: {depth: 1, drop_path: 0.1}}",
+        "experiments.pictures.model.drop_path",
+        "the first block drops nothing, and with a depth of 1 there is no other. "
+        "Choose a larger depth, or write null.",
+    ),
+    "stochastic depth that leaves nothing": Mistake(
+        "      drop_path: null",
+        "      drop_path: 1.0",
+        "bases.vit.model.drop_path",
+        "1.0 is greater than or equal to the maximum of 1",
+    ),
+    "mixing of nothing": Mistake(
+        "      mixup: null",
+        "      mixup: 0.0",
+        "bases.vit.augmentation.mixup",
+        "0.0 is less than or equal to the minimum of 0",
+    ),
+    "mixing of single images": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, batch_size: 1, augmentation: {cutmix: 1.0}}",
+        "experiments.pictures.augmentation.cutmix",
+        "a batch of one image has no other to mix it with. Choose a larger batch_size, or write "
+        "null.",
+    ),
     "GPT-1's embedding for another vocabulary": Mistake(
         "    dataset: wikitext2",
         "    dataset: pydocs",
@@ -596,6 +646,12 @@ MISTAKES = {
         "    precision: fp32\n    grid: {epochs: [1, 2]}",
         "bases.vit.grid",
         "a grid belongs to an experiment; move it there.",
+    ),
+    "state carried from image to image": Mistake(
+        "    precision: fp32",
+        "    precision: fp32\n    carry_state: true",
+        "bases.vit.carry_state",
+        "this key has no meaning beside the others; remove it.",
     ),
     "duplicate key": Mistake(
         "      patch: 4",
@@ -655,6 +711,19 @@ MISTAKES = {
         "      warmup_epochs: 21",
         "bases.vit.schedule.warmup_epochs",
         "the warm-up is longer than the training of 20 epochs; shorten it.",
+    ),
+    "patience without end": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, early_stopping: 20}",
+        "experiments.pictures.early_stopping",
+        "no training of 20 epochs ends early after 20 without improvement. Choose less, or write "
+        "null.",
+    ),
+    "no patience at all": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, early_stopping: 0}",
+        "experiments.pictures.early_stopping",
+        "0 is less than the minimum of 1",
     ),
     "empty range": Mistake(
         "      crop_ratio: [0.9, 1.1]",

@@ -1,4 +1,4 @@
-"""Measures of memory. There is no GPU here: CUDA and its driver are stood in for."""
+"""Measures of memory and energy. There is no GPU here: CUDA and its driver are stood in for."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainstudy import memory, records
+from trainstudy import gpu, memory, nvml, records
 
 GPU = torch.device("cuda", 0)
 
@@ -16,20 +16,27 @@ class NVMLError(Exception):
     pass
 
 
-def driver(*processes: tuple[int, int | None], broken: bool = False) -> SimpleNamespace:
+def driver(
+    *processes: tuple[int, int | None], millijoules: int = 0, broken: bool = False
+) -> SimpleNamespace:
     """Return a stand-in for pynvml with processes (pid, bytes) on the GPU abcd."""
+    running = [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in processes]
 
-    def running(handle: str) -> list[SimpleNamespace]:
-        assert handle == "handle of GPU-abcd"
-        if broken:
-            raise NVMLError
-        return [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in processes]
+    def telling(answer):
+        def tell(handle: str):
+            assert handle == "handle of GPU-abcd"
+            if broken:
+                raise NVMLError
+            return answer
+
+        return tell
 
     return SimpleNamespace(
         NVMLError=NVMLError,
         nvmlInit=lambda: None,
         nvmlDeviceGetHandleByUUID=lambda name: f"handle of {name}",
-        nvmlDeviceGetComputeRunningProcesses=running,
+        nvmlDeviceGetComputeRunningProcesses=telling(running),
+        nvmlDeviceGetTotalEnergyConsumption=telling(millijoules),
     )
 
 
@@ -91,3 +98,62 @@ def test_the_driver_is_asked_for_this_process(cuda, monkeypatch):
 def test_what_the_driver_does_not_tell_stays_empty(cuda, monkeypatch, module):
     monkeypatch.setitem(sys.modules, "pynvml", module)
     assert memory.standing(GPU)["memory_process"] is None
+
+
+# Energy
+
+
+@pytest.mark.usefixtures("cuda")
+def test_energy_is_what_the_driver_counts_in_joules(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", driver(millijoules=1_500))
+    assert nvml.energy(GPU) == 1.5
+    assert nvml.energy(torch.device("cpu")) is None
+
+
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize("module", [None, driver(broken=True)], ids=["absent", "broken"])
+def test_energy_that_the_driver_does_not_tell_stays_empty(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    assert nvml.energy(GPU) is None
+    assert nvml.Meter(GPU, None).read() == {"energy": None, "shared": False}
+
+
+def metered(monkeypatch, *counts: float | None) -> None:
+    """Let the GPU's count of joules be these, one after the other."""
+    left = iter(counts)
+    monkeypatch.setattr(nvml, "energy", lambda device: next(left))
+
+
+def test_energy_is_that_between_the_beginnings_and_the_ends_of_all_parts(monkeypatch):
+    metered(monkeypatch, 100, 107, 150, 1000, 1003, 1004)
+    first = nvml.Meter(GPU, None)
+    assert first.read()["energy"] == 7
+    second = nvml.Meter(GPU, None)  # made at 150, before it knows of a part before
+    second.go_on({"energy": 7, "shared": False})
+    assert [second.read()["energy"] for _ in range(2)] == [10, 11]
+
+
+@pytest.mark.parametrize("counts", [(None, 1, 2, 3), (1, 2, None, 3), (1, 2, 3, None)])
+def test_energy_of_which_a_part_is_not_known_stays_empty(monkeypatch, counts):
+    begun, stopped, again, end = counts
+    metered(monkeypatch, begun, stopped, 0, again, end)
+    found = nvml.Meter(GPU, None).read()
+    other = nvml.Meter(GPU, None)
+    other.go_on(found)
+    assert other.read()["energy"] is None
+
+
+def test_a_card_that_was_shared_in_one_part_was_shared(monkeypatch, tmp_path):
+    monkeypatch.setattr(nvml, "energy", lambda device: 1.0)
+    with gpu.claim(["GPU-a"], tmp_path) as card:
+        meter = nvml.Meter(GPU, card)
+        assert not meter.read()["shared"]
+        with gpu.claim(["GPU-a"], tmp_path):
+            pass
+        found = meter.read()
+        assert found["shared"]
+    with gpu.claim(["GPU-a"], tmp_path) as card:
+        again = nvml.Meter(GPU, card)
+        assert not again.read()["shared"]
+        again.go_on(found)
+        assert again.read()["shared"]

@@ -23,6 +23,11 @@ def test_classification_with_a_short_last_batch():
     }
 
 
+def test_gradient_norms_are_averaged_over_steps():
+    norms = np.array([1, 2, 6], dtype=np.float32)
+    assert metrics.gradient(norms) == {"gradient_norm": 3.0, "gradient_norm_largest": 6.0}
+
+
 def test_language_modelling_with_a_short_last_batch_and_padding():
     # Three sequences of up to 4 tokens in batches of 2; the last has 3 tokens.
     loss = np.array([6, 4, 5], dtype=np.float32)

@@ -13,12 +13,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from trainstudy import arrays, data, models, provenance, records, run
+from trainstudy import arrays, data, gpu, models, provenance, records, run, trainer
 from trainstudy.checkpoint import Interrupted
 from trainstudy.tasks import Classification
 
 COMMON = {
     "epochs": 2,
+    "early_stopping": None,
     "batch_size": 32,
     "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.0, "momentum": 0.9},
     "schedule": {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1},
@@ -30,9 +31,13 @@ VIT = COMMON | {
     "family": "vit",
     "dataset": "digits",
     "model": {
-        "depth": 1, "dim": 8, "heads": 2, "mlp": 8, "patch": 4, "norm": "pre", "dropout": 0.0
+        "depth": 1, "dim": 8, "heads": 2, "mlp": 8, "patch": 4, "norm": "pre", "dropout": 0.0,
+        "drop_path": None,
     },
-    "augmentation": {"flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+    "augmentation": {
+        "flip": 0.0, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1],
+        "mixup": None, "cutmix": None,
+    },
     "compile": False,
 }  # fmt: skip
 LSTM = COMMON | {
@@ -42,6 +47,7 @@ LSTM = COMMON | {
         "layers": 1, "hidden": 8, "embedding": "gpt1", "embedding_size": 6, "dropout": 0.0
     },
     "sequence_length": 16,
+    "carry_state": False,
     "batch_size": 4,
 }  # fmt: skip
 VOCABULARY = 12
@@ -175,6 +181,7 @@ def test_the_row_of_a_run_holds_its_settings(trained):
     assert facts["status"] == "finished"
     assert facts["diverged_step"] is None
     assert facts["model.layers"] is None  # of another family
+    assert facts["epochs_trained"] == 2
 
 
 def test_the_row_of_a_run_repeats_the_scores_of_its_last_and_best_epoch(trained):
@@ -214,6 +221,8 @@ def test_the_row_of_a_run_holds_parameters_pace_and_memory(trained):
     assert facts["memory_resident"] > 2**24  # bytes: more than 16 MiB
     if facts["device"] == "CPU":
         assert facts["memory_allocated"] is None
+        assert facts["energy"] is None
+        assert facts["gpu_shared"] is None
         assert facts["driver"] is None
 
 
@@ -240,6 +249,16 @@ def test_weights_and_best_scores_are_those_of_the_best_epoch(tmp_path, digits):
     assert facts["test_loss_best"] == short.facts["test_loss_last"]
     assert facts["test_loss_last"] != facts["test_loss_best"]
     assert set(files.metrics.query("split == 'test'").epoch) == {1, 2}
+
+
+def test_a_run_that_ends_early_says_after_how_many_epochs(tmp_path, digits):
+    # The rate vanishes after the first epoch, and with it all improvement.
+    files = train(tmp_path, VIT, digits, epochs=5, early_stopping=2, schedule=jump(1e-30))
+    facts, metrics = files.facts, files.metrics.set_index(["epoch", "split", "metric"]).value
+    assert (facts["epochs"], facts["epochs_trained"], facts["best_epoch"]) == (5, 3, 1)
+    assert facts["status"] == "finished"
+    assert facts["test_loss_last"] == metrics[3, "test", "loss"]
+    assert max(files.metrics.epoch) == 3
 
 
 # Language models, with a frozen table
@@ -332,6 +351,24 @@ def test_the_deterministic_mode_is_torchs_and_is_recorded(tmp_path, digits):
             assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
+# Energy
+
+
+@pytest.mark.parametrize("shared", [None, False, True])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_energy_is_given_where_the_gpu_was_not_shared_in_any_part(tmp_path, shared, earlier):
+    outcome = trainer.Outcome(gpu={"energy": 12.5, "shared": earlier})
+    card = None if shared is None else gpu.Claim(0, shared, tmp_path, 0)
+    if card is None:
+        outcome.gpu = {"energy": None, "shared": earlier}
+    found = run._gpu_columns(outcome, card)
+    alone = shared is False and not earlier
+    assert found == {
+        "gpu_shared": None if card is None else not alone,
+        "energy": 12.5 if alone else None,
+    }
+
+
 # Interruptions
 
 
@@ -381,6 +418,7 @@ def test_a_run_that_diverges_is_a_result_too(tmp_path, digits):
     assert facts["status"] == "diverged"
     assert facts["diverged_step"] == 2  # the first step's loss is that of fresh weights
     assert facts["best_epoch"] is None
+    assert facts["epochs_trained"] == 0
     assert facts["train_loss_last"] is None
     assert facts["seconds_training"] is None
     assert facts["throughput"] is None
@@ -402,6 +440,7 @@ def test_a_run_that_diverges_late_keeps_the_weights_of_its_best_epoch(tmp_path, 
     facts = files.facts
     assert facts["status"] == "diverged"
     assert facts["diverged_step"] > 3  # an epoch has three steps
+    assert facts["epochs_trained"] == 1
     assert facts["best_epoch"] == 1
     assert files.described["epoch"] == 1
     assert_equal_weights(files, good)

@@ -27,7 +27,10 @@ TEXT = {
 }  # fmt: skip
 COMMON = {
     "precision": "bf16", "label_smoothing": 0.0, "batch_size": 8,
-    "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+    "augmentation": {
+        "flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1],
+        "mixup": None, "cutmix": None,
+    },
 }  # fmt: skip
 VIT = COMMON | {
     "family": "vit",
@@ -41,6 +44,7 @@ LSTM = COMMON | {
     "family": "lstm",
     "dataset": "text",
     "sequence_length": 16,
+    "carry_state": False,
     "model": {
         "layers": 2, "hidden": 12, "embedding": "learned", "embedding_size": 6, "dropout": 0.0
     },
@@ -109,6 +113,22 @@ def test_the_data_lie_on_the_gpu():
     # 600 images of 3,072 bytes and a label each; text as source and target, int64.
     assert predict(VIT)["constants"] == 600 * (3072 + 1)
     assert predict(LSTM)["constants"] == 3 * 2 * 25 * 16 * 8
+
+
+def test_a_carried_state_is_two_numbers_of_every_layer_and_stream_and_a_copy_for_the_way_back():
+    more = predict(LSTM | {"carry_state": True})["total"] - predict(LSTM)["total"]
+    state = 2 * 2 * 8 * 12 * 4
+    assert state <= more <= 3 * state
+
+
+def test_mixed_labels_are_probabilities():
+    mixed = VIT | {"augmentation": VIT["augmentation"] | {"mixup": 1.0}}
+    rows = list(
+        sizes.predict(
+            {name: run | optimizer("adamw") for name, run in (("a", VIT), ("b", mixed))}, MANIFESTS
+        )
+    )
+    assert rows[0]["total"] < rows[1]["total"] < rows[0]["total"] + 10 * 8 * 10 * 4
 
 
 def test_a_frozen_embedding_is_constant_and_not_trained():

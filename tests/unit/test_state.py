@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiny import FIXED, MODELS, settings, sgd, start, timeless
-from trainstudy import memory
+from tiny import AUGMENTATION, FIXED, MODELS, settings, sgd, start, timeless
+from trainstudy import memory, nvml
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.state import Outcome, State
 from trainstudy.trainer import fit
@@ -22,8 +22,19 @@ DROPOUT = {"dropout": 0.2}
 CASES = {
     "vit": {"model": MODELS["vit"][1] | DROPOUT, "schedule": COSINE},
     "vit-adam-bf16": {"optimizer": ADAM, "precision": "bf16"},
+    "vit-deep": {"model": MODELS["vit"][1] | {"depth": 3, "norm": "post", "drop_path": 0.4}},
     "lstm": {"model": MODELS["lstm"][1] | DROPOUT | {"layers": 2}, "schedule": COSINE},
     "lstm-sgd": {"optimizer": sgd(0.05), "gradient_clipping": 0.1, "label_smoothing": 0.1},
+    "lstm-carried": {"carry_state": True, "model": MODELS["lstm"][1] | DROPOUT | {"layers": 2}},
+    "lstm-carried-bf16": {"carry_state": True, "precision": "bf16"},
+    # The rate vanishes after the first epoch, and with it all improvement.
+    "vit-stopped": {
+        "schedule": FIXED | {"name": "step", "milestones": [1], "gamma": 1e-30},
+        "optimizer": sgd(0.05),
+        "epochs": 6,
+        "early_stopping": 2,
+    },
+    "vit-mixed": {"augmentation": AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}},
     "googlenet": {"schedule": STEP},
     "resnet": {"optimizer": MOMENTUM, "schedule": STEP},
     "resnet-preact": {"optimizer": MOMENTUM},
@@ -82,8 +93,10 @@ def test_a_run_stopped_after_every_step_ends_as_one_that_was_not(name, tmp_path)
     parts = in_parts(chosen, tmp_path, OneStep)
     assert_equal(parts, whole)
     # After every step, and again after the evaluation that ends an epoch.
-    assert parts.resumes == chosen["epochs"] * (task.steps + 1)
+    epochs = max(row["epoch"] for row in whole.rows)
+    assert parts.resumes == epochs * (task.steps + 1)
     assert whole.resumes == 0
+    assert (epochs < chosen["epochs"]) == ("stopped" in name)
 
 
 @pytest.mark.parametrize("name", ["vit", "lstm"])
@@ -183,6 +196,32 @@ def test_the_start_and_the_peaks_of_memory_are_those_of_all_parts(tmp_path, monk
     assert outcome.memory["memory_allocated"] is None
 
 
+def test_the_energy_is_that_of_all_parts_and_not_of_the_time_between(tmp_path, monkeypatch):
+    taken, steps = [0.0], iter(range(1, 100))
+    monkeypatch.setattr(nvml, "energy", lambda device: taken[0])
+
+    def taking(task):
+        def loss(model, batch):
+            taken[0] += 10.0 if model.training else 0.5
+            if model.training:
+                next(steps)
+            return type(task).loss(task, model, batch)
+
+        return loss
+
+    chosen = settings("vit", epochs=2)
+    while True:
+        try:
+            outcome = part(chosen, tmp_path, OneStep, loss=taking)
+            break
+        except Interrupted:
+            taken[0] += 1e6  # by somebody else
+    trained = next(steps) - 1
+    assert trained == 2 * start(chosen)[0].steps
+    evaluations = 2 + len({outcome.best_epoch, 2})
+    assert outcome.gpu == {"energy": 10.0 * trained + 0.5 * evaluations, "shared": False}
+
+
 def test_a_run_that_moves_to_another_machine_says_so(tmp_path, caplog):
     chosen = settings("vit", epochs=1)
     state = State(*start(chosen), chosen)
@@ -209,8 +248,9 @@ def test_the_optimizer_keeps_the_memory_format_of_its_weights(tmp_path):
 
 
 @pytest.mark.slow
-def test_compiled_steps_are_resumed_exactly_too(tmp_path):
-    chosen = case("vit") | {"compile": True}
+@pytest.mark.parametrize("name", ["vit", "vit-deep"])
+def test_compiled_steps_are_resumed_exactly_too(name, tmp_path):
+    chosen = case(name) | {"compile": True}
     whole = fit(*start(chosen), chosen)
     torch._dynamo.reset()
     with pytest.raises(Interrupted):

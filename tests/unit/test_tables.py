@@ -83,6 +83,19 @@ def test_scores_are_means_over_seeds_of_the_last_and_the_best_epoch(tmp_path):
     assert (last["layers"], last["optimizer"], last["seeds"]) == (1, "adamw", 2)
 
 
+def test_the_last_epoch_is_that_which_a_run_ended_with(tmp_path):
+    runs = [
+        a_run("lstm-early", best_epoch=1, epochs_trained=2),
+        a_run("lstm-old", best_epoch=1),
+        a_run("lstm-none", status="diverged", epochs_trained=0),
+    ]
+    table = tables.build("lstm-results", study(tmp_path, runs))
+    last = table[table["scores of"] == "last epoch"].set_index("experiment").epoch
+    assert last["lstm-early"] == 2
+    assert last["lstm-old"] == 3
+    assert pd.isna(last["lstm-none"])
+
+
 def test_beside_a_mean_stands_half_its_t_interval(tmp_path):
     row = build("lstm-results", two_seeds(tmp_path)).iloc[0]
     low, high = stats.t.interval(0.95, 1, loc=4.5, scale=stats.sem([4.0, 5.0]))
@@ -224,7 +237,8 @@ def test_image_models_are_ordered_by_validation_accuracy_of_the_best_epoch(tmp_p
 
 
 def test_image_models_meet_at_equal_epochs_and_equal_seconds(tmp_path):
-    quick = a_run("vit-quick", epochs=2, seconds_total=20.0, parameters_trained=272_378)
+    quick = a_run("vit-quick", epochs=9, epochs_trained=2, seconds_total=20.0,
+                  parameters_trained=272_378)  # fmt: skip
     slow = a_run("cnn-slow", epochs=4, seconds_total=160.0)
     late = a_run("cnn-late", epochs=4, seconds_total=160.0)
     metrics = curve(quick, "validation", "accuracy", 0.2, 0.4)

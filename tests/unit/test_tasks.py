@@ -17,7 +17,9 @@ from trainstudy.tasks import Classification, LanguageModelling, Task, stream
 
 CPU = torch.device("cpu")
 VOCABULARY = 50
-PUBLISHED = {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]}
+PUBLISHED = {
+    "flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1], "mixup": None, "cutmix": None,
+}  # fmt: skip
 
 
 def text_task(
@@ -27,6 +29,7 @@ def text_task(
     seed: int = 1,
     precision: str = "fp32",
     smoothing: float = 0.0,
+    carry_state: bool = False,
 ) -> LanguageModelling:
     """Return the task of a random text whose three splits are equally long."""
     drawn = np.random.default_rng(0).integers(1, VOCABULARY, size=(3, tokens)).astype("uint16")
@@ -38,6 +41,8 @@ def text_task(
         ),
         {
             "sequence_length": length,
+            "carry_state": carry_state,
+            "model": {"layers": 2, "hidden": 5},
             "batch_size": batch_size,
             "precision": precision,
             "label_smoothing": smoothing,
@@ -53,6 +58,7 @@ def image_task(
     seed: int = 1,
     precision: str = "fp32",
     smoothing: float = 0.0,
+    **augmentation: float,
 ) -> Classification:
     """Return the task of random images, each with its number as its label."""
     rng = np.random.default_rng(0)
@@ -63,7 +69,7 @@ def image_task(
     return Classification(
         Dataset(arrays, {"classes": 256, "mean": [0.5, 0.4, 0.3], "deviation": [0.2, 0.25, 0.5]}),
         {
-            "augmentation": PUBLISHED,
+            "augmentation": PUBLISHED | augmentation,
             "batch_size": batch_size,
             "precision": precision,
             "label_smoothing": smoothing,
@@ -75,7 +81,7 @@ def image_task(
 
 def language_model(dropout: float = 0.0) -> LanguageModel:
     torch.manual_seed(0)
-    return LanguageModel(VOCABULARY, 6, 5, layers=1, dropout=dropout)
+    return LanguageModel(VOCABULARY, 6, 5, layers=2, dropout=dropout)
 
 
 def classifier(dropout: float = 0.0) -> nn.Module:
@@ -118,6 +124,84 @@ def test_an_epoch_of_text_holds_every_sequence_once_and_keeps_the_last_partial_b
     assert sum(sizes) == task.examples == count
     for part, whole in zip(zip(*batches, strict=True), task.data["train"], strict=True):
         assert sorted(torch.cat(part).tolist()) == sorted(whole.tolist())
+
+
+@given(tokens=st.integers(2, 200), length=st.integers(1, 40), batch_size=st.integers(1, 9))
+def test_streams_hold_every_sequence_once_and_each_step_the_next_of_each_stream(
+    tokens, length, batch_size
+):
+    task = text_task(tokens, length, batch_size, carry_state=True)
+    batches = list(task.batches(epoch=1))
+    sizes = [len(sources) for sources, _ in batches]
+    assert len(batches) == task.steps
+    assert sizes[:-1] == [batch_size] * (task.steps - 1)
+    assert sum(sizes) == task.examples == len(task.data["train"][0])
+    assert sum(int((targets > 0).sum()) for _, targets in batches) == task.units
+    for part, whole in zip(zip(*batches, strict=True), task.data["train"], strict=True):
+        read = [[batch[n] for batch in part if n < len(batch)] for n in range(batch_size)]
+        assert torch.equal(torch.cat([torch.stack(stream) for stream in read if stream]), whole)
+    assert equal(list(task.batches(epoch=2)), batches)
+
+
+def test_the_streams_of_seven_sequences():
+    assert tasks.streams(7, 3).tolist() == [0, 3, 5, 1, 4, 6, 2]
+    assert tasks.streams(2, 5).tolist() == [0, 1]
+
+
+def test_training_goes_on_from_the_state_of_the_sequence_before():
+    # 11 sequences of 8 tokens in 3 streams of 4, 4 and 3.
+    task, model = text_task(88, 8, batch_size=3, carry_state=True), language_model()
+    scores = torch.cat([task.loss(model, batch)[1][0] for batch in task.batches(1)])
+    sources, targets = task.data["train"]
+    losses = torch.cat([whole_losses(model, sources[part], targets[part]) for part in
+                        (slice(0, 4), slice(4, 8), slice(8, 11))])  # fmt: skip
+    torch.testing.assert_close(scores, losses[tasks.streams(11, 3)])
+    assert not torch.allclose(scores, text_scores(task, model)[tasks.streams(11, 3)])
+
+
+def whole_losses(model: LanguageModel, sources: Tensor, targets: Tensor) -> Tensor:
+    """Return the summed loss of each sequence (S,) where they are read as one text."""
+    logits = model(sources.reshape(1, -1))[0]
+    return F.cross_entropy(
+        logits, targets.flatten(), ignore_index=0, reduction="none"
+    ).view_as(targets).sum(dim=1).detach()  # fmt: skip
+
+
+def text_scores(task: LanguageModelling, model: LanguageModel) -> Tensor:
+    """Return the summed loss of each sequence (S,) where each begins at zero."""
+    pairs = zip(*task.data["train"], strict=True)
+    return torch.cat([whole_losses(model, source[None], target[None]) for source, target in pairs])
+
+
+def test_no_gradient_flows_into_the_step_before():
+    task, model = text_task(88, 8, batch_size=3, carry_state=True), language_model()
+    batches = task.batches(1)
+    task.loss(model, next(batches))[0].backward()
+    before, batch = task.carried.clone(), next(batches)
+    assert before.abs().min() > 0
+    model.zero_grad()
+    objective, _ = task.loss(model, batch)
+    objective.backward()
+    assert not task.carried.requires_grad
+    assert not torch.equal(task.carried, before)
+    found = [weight.grad.clone() for weight in model.parameters()]
+    model.zero_grad()
+    other = text_task(88, 8, batch_size=3, carry_state=True)
+    other.carried.copy_(before)  # without any history
+    other.loss(model, batch)[0].backward()
+    assert all(map(torch.equal, found, (weight.grad for weight in model.parameters())))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_evaluation_reads_the_text_as_one_whatever_the_batches(batch_size):
+    task, model = text_task(90, 8, batch_size, carry_state=True), language_model()
+    task.carried += 1  # the state of training is none of its business
+    before = task.carried.clone()
+    loss = whole_losses(model, *task.data["test"]).sum().item()
+    scores = [task.evaluate(model, "test")["loss"] for _ in range(2)]
+    assert scores == [pytest.approx(loss / 89, rel=1e-5)] * 2
+    assert torch.equal(task.carried, before)
+    assert scores[0] != text_task(90, 8, batch_size).evaluate(model, "test")["loss"]
 
 
 @given(count=st.integers(1, 60), batch_size=st.integers(1, 20))
@@ -232,6 +316,43 @@ def test_scores_of_images_are_plain_cross_entropy_and_hits(monkeypatch, smoothin
     objective, _ = task.loss(model, (images, labels))
     smooth = F.cross_entropy(logits, labels, label_smoothing=smoothing)
     torch.testing.assert_close(objective, smooth)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_scores_of_mixed_images_are_soft_cross_entropy_and_hits_of_the_larger_share(smoothing):
+    task, model = image_task(batch_size=20, smoothing=smoothing, mixup=1.0), classifier()
+    images, shares = next(task.batches(1))
+    assert shares.shape == (20, 256)
+    with torch.no_grad():
+        model[2].bias[shares[3].argmax()] += 50  # so that some images are hit
+        log_p = model(images).log_softmax(dim=1)
+    objective, (loss, hits) = task.loss(model, (images, shares))
+    torch.testing.assert_close(loss, -(shares * log_p).sum(dim=1))
+    assert torch.equal(hits, (log_p.argmax(1) == shares.argmax(1)).float())
+    assert 0 < hits.sum() < 20
+    smooth = shares * (1 - smoothing) + smoothing / 256
+    torch.testing.assert_close(objective.detach(), -(smooth * log_p).sum(dim=1).mean())
+
+
+@pytest.mark.parametrize("kinds", [{"mixup": 0.5}, {"cutmix": 0.5}, {"mixup": 0.5, "cutmix": 1.0}])
+def test_mixing_follows_from_seed_and_epoch_and_goes_on_in_the_middle(kinds):
+    def batches(seed: int = 1, epoch: int = 1) -> list[tuple[Tensor, Tensor]]:
+        return list(image_task(seed=seed, **kinds).batches(epoch))
+
+    first = batches()
+    assert equal(batches(), first)
+    assert not equal(batches(epoch=2), first)
+    assert not equal(batches(seed=2), first)
+    task, generator = image_task(**kinds), stream(1, 1, "augmentation")
+    begun = task.batches(1, generator)
+    for _ in range(2):
+        next(begun)
+    assert equal(list(task.batches(1, generator, first=2)), first[2:])
+
+
+def test_mixing_leaves_evaluation_as_it_is():
+    mixed, plain = image_task(mixup=1.0, cutmix=1.0), image_task()
+    assert mixed.evaluate(classifier(), "test") == plain.evaluate(classifier(), "test")
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

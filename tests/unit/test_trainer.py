@@ -7,7 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tiny import CPU, FIXED, LSTM, MODELS, images, settings, sgd, start, text, timeless
+from tiny import (
+    AUGMENTATION,
+    CPU,
+    FIXED,
+    LSTM,
+    MODELS,
+    images,
+    settings,
+    sgd,
+    start,
+    text,
+    timeless,
+)
 from trainstudy import models, optimizers, trainer
 from trainstudy.arrays import Dataset
 from trainstudy.tasks import TASKS, Task, stream
@@ -47,7 +59,7 @@ class ScriptedTask:
     """
 
     unit, units, steps, examples, batch_size = "steps", 2, 2, 2, 1
-    selects, sign, seed, device = "accuracy", +1, 1, CPU
+    selects, sign, seed, device, carried = "accuracy", +1, 1, CPU, torch.zeros(0)
 
     def __init__(self, validation: list[dict], losses: dict[int, float] | None = None) -> None:
         self.validation, self.losses = iter(validation), losses or {}
@@ -67,10 +79,10 @@ class ScriptedTask:
         return {"loss": 1.0, "accuracy": 1 / model.weight.item()}
 
 
-def scripted(task: ScriptedTask, epochs: int) -> Outcome:
+def scripted(task: ScriptedTask, epochs: int, **changed) -> Outcome:
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
-    return fit(task, model, settings("vit", epochs=epochs, optimizer=sgd(1.0)))
+    return fit(task, model, settings("vit", epochs=epochs, optimizer=sgd(1.0), **changed))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -102,7 +114,8 @@ def test_every_epoch_leaves_a_row_for_every_score(name):
             "bits_per_byte",
         },
     }[name] | {"seconds"}
-    expected = [(e, "train", m) for e in (1, 2, 3) for m in scores | {"learning_rate"}]
+    own = {"learning_rate", "gradient_norm", "gradient_norm_largest"}
+    expected = [(e, "train", m) for e in (1, 2, 3) for m in scores | own]
     expected += [(e, "validation", m) for e in (1, 2, 3) for m in scores]
     expected += [(e, "test", m) for e in {3, outcome.best_epoch} for m in scores]
     found = [(row["epoch"], row["split"], row["metric"]) for row in outcome.rows]
@@ -147,10 +160,16 @@ def test_a_run_is_what_a_plain_loop_does(name):
     assert values(outcome, "train", "learning_rate") == rates
 
 
-@pytest.mark.parametrize("name", ["vit", "lstm"])
-def test_an_epoch_repeats_alone_from_the_state_before_it(name, monkeypatch):
+MIXED = {"augmentation": AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}}
+CARRIED = {"carry_state": True}
+OPTIONS = [("vit", {}), ("lstm", {}), ("vit", MIXED), ("lstm", CARRIED)]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_an_epoch_repeats_alone_from_the_state_before_it(name, options, monkeypatch):
     chosen = settings(
         name,
+        **options,
         model=MODELS[name][1] | {"dropout": 0.2},
         optimizer=sgd(0.05),  # which has no state of its own
         schedule=FIXED | {"warmup_epochs": 2},
@@ -203,6 +222,44 @@ def test_the_lowest_validation_loss_is_best_where_the_task_says_so():
     task = ScriptedTask([{"loss": 3.0, "accuracy": 0.9}, {"loss": 1.0}, {"loss": 2.0}])
     task.selects, task.sign = "loss", -1
     assert scripted(task, epochs=3).best_epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "patience", "last", "best"),
+    [
+        ((0.2, 0.5, 0.4, 0.5, 0.9), 2, 4, 2),  # equal is no improvement
+        ((0.2, 0.5, 0.4, 0.6, 0.5, 0.4, 0.9), 2, 6, 4),
+        ((0.5, 0.4), 1, 2, 1),
+        ((0.1, 0.2, 0.3, 0.4), 1, 4, 4),
+        ((0.5, 0.4, 0.3, 0.2), None, 4, 1),
+        ((0.5, 0.4, 0.3, 0.2), 3, 4, 1),  # both ends at once
+    ],
+)
+def test_training_ends_when_patience_does(accuracies, patience, last, best):
+    task = ScriptedTask([{"accuracy": value} for value in accuracies])
+    outcome = scripted(task, epochs=len(accuracies), early_stopping=patience)
+    assert [r["epoch"] for r in outcome.rows if r["metric"] == "learning_rate"] == [
+        *range(1, last + 1)
+    ]
+    assert outcome.best_epoch == best
+    assert outcome.weights["weight"].item() == 2 * best
+    tests = [r for r in outcome.rows if r["split"] == "test" and r["metric"] == "accuracy"]
+    assert {row["epoch"]: row["value"] for row in tests} == {
+        epoch: 1 / (2 * epoch) for epoch in (last, best)
+    }
+
+
+def test_patience_looks_at_what_selects_the_best_epoch():
+    task = ScriptedTask([{"loss": loss, "accuracy": 1 / loss} for loss in (1.0, 2.0, 3.0, 4.0)])
+    task.selects, task.sign = "loss", -1
+    assert scripted(task, 4, early_stopping=2).best_epoch == 1
+    assert next(task.validation)["loss"] == 4.0  # the only one not asked for
+
+
+def test_an_early_end_is_said_in_the_log(caplog):
+    caplog.set_level("INFO")
+    scripted(ScriptedTask([{}] * 5), epochs=5, early_stopping=2)
+    assert "ends after epoch 3: epoch 1 is still the best" in caplog.text
 
 
 def test_an_enormous_learning_rate_diverges_at_the_step_after_the_first():
@@ -265,6 +322,31 @@ def test_clipping_limits_the_norm_of_the_gradient(share, expected):
     assert change(share * free) == pytest.approx(expected * free, rel=1e-3)
 
 
+@pytest.mark.parametrize("clipping", [None, 0.01, 1e6])
+@pytest.mark.parametrize("name", ["vit", "lstm", "resnet"])
+def test_the_norm_of_the_gradient_is_that_before_clipping(name, clipping):
+    chosen = settings(name, epochs=1, optimizer=sgd(0.01), gradient_clipping=clipping)
+    outcome = run(chosen)
+    task, model = start(chosen)
+    model.train()
+    norms = []
+    for batch in task.batches(1):
+        model.zero_grad()
+        task.loss(model, batch)[0].backward()
+        flat = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+        norms.append(flat.double().norm().item())
+        scale = min(1, clipping / norms[-1]) if clipping else 1
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight -= 0.01 * scale * weight.grad
+    assert len(norms) == task.steps > 1
+    (mean,), (largest,) = (
+        values(outcome, "train", name) for name in ("gradient_norm", "gradient_norm_largest")
+    )
+    assert mean == pytest.approx(sum(norms) / len(norms), rel=1e-3)
+    assert largest == pytest.approx(max(norms), rel=1e-3)
+
+
 @pytest.mark.parametrize("name", ["vit", "lstm"])
 def test_label_smoothing_changes_training_but_not_what_is_reported(name):
     # One step only, so that both report on the same, initial weights.
@@ -319,10 +401,10 @@ def test_the_test_split_is_looked_at_only_when_the_training_is_over(monkeypatch)
     assert set(asked[3:]) == {"test"}
 
 
-@pytest.mark.parametrize("name", ["vit", "lstm", "resnet"])
-def test_how_often_is_evaluated_changes_no_number(name, monkeypatch):
+@pytest.mark.parametrize(("name", "options"), [*OPTIONS, ("resnet", {})])
+def test_how_often_is_evaluated_changes_no_number(name, options, monkeypatch):
     extra = {} if name == "resnet" else {"dropout": 0.2}
-    chosen = settings(name, model=MODELS[name][1] | extra)
+    chosen = settings(name, **options, model=MODELS[name][1] | extra)
     plain = run(chosen)
     task, model = start(chosen)
     loss, steps = task.loss, iter(range(1000))

@@ -12,7 +12,13 @@ from trainstudy.tasks import TASKS, Task
 CPU = torch.device("cpu")
 SPLITS = ("train", "validation", "test")
 FIXED = {"name": "none", "warmup_epochs": 0, "milestones": [], "gamma": 0.1}
-VIT = {"depth": 1, "dim": 16, "heads": 2, "mlp": 16, "patch": 4, "norm": "pre", "dropout": 0.0}
+VIT = {
+    "depth": 1, "dim": 16, "heads": 2, "mlp": 16, "patch": 4, "norm": "pre", "dropout": 0.0,
+    "drop_path": None,
+}  # fmt: skip
+AUGMENTATION = {
+    "flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1], "mixup": None, "cutmix": None,
+}  # fmt: skip
 LSTM = {"layers": 1, "hidden": 16, "embedding": "learned", "embedding_size": 12, "dropout": 0.0}
 MODELS = {
     "vit": ("vit", VIT),
@@ -50,9 +56,11 @@ def settings(name: str, **changed) -> dict:
         "family": family,
         "model": model,
         "epochs": 3,
+        "early_stopping": None,
         "batch_size": 4 if family == "lstm" else 16,
         "sequence_length": 8,
-        "augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]},
+        "carry_state": False,
+        "augmentation": AUGMENTATION,
         "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 5e-4, "momentum": 0.9},
         "schedule": FIXED,
         "gradient_clipping": None,

@@ -18,22 +18,30 @@ from trainstudy import arrays, data, logs, records, run
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["trainstudy.run"])
 
-COMMON = {"gradient_clipping": 1.0, "label_smoothing": 0.1, "precision": "fp32"}
+COMMON = {
+    "early_stopping": None, "gradient_clipping": 1.0, "label_smoothing": 0.1, "precision": "fp32",
+}  # fmt: skip
 ADAMW = {"name": "adamw", "lr": 0.003, "weight_decay": 5e-4, "momentum": 0.9}
 COSINE = {"name": "cosine", "warmup_epochs": 1, "milestones": [], "gamma": 0.1}
-IMAGES = {"augmentation": {"flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1]}}
+IMAGES = {
+    "augmentation": {
+        "flip": 0.5, "crop_scale": [0.8, 1.0], "crop_ratio": [0.9, 1.1],
+        "mixup": 0.5, "cutmix": 1.0,
+    }
+}  # fmt: skip
 SETTINGS = {
     "lstm": COMMON | {
         "family": "lstm", "dataset": "pydocs", "epochs": 3, "batch_size": 8,
         "model": {
             "layers": 2, "hidden": 32, "embedding": "learned", "embedding_size": 24, "dropout": 0.2
         },
-        "sequence_length": 32, "optimizer": ADAMW, "schedule": COSINE,
+        "sequence_length": 32, "carry_state": True, "optimizer": ADAMW, "schedule": COSINE,
     },
     "vit": COMMON | IMAGES | {
         "family": "vit", "dataset": "digits", "epochs": 6, "batch_size": 32,
         "model": {
-            "depth": 2, "dim": 32, "heads": 4, "mlp": 64, "patch": 2, "norm": "pre", "dropout": 0.2
+            "depth": 2, "dim": 32, "heads": 4, "mlp": 64, "patch": 2, "norm": "pre", "dropout": 0.2,
+            "drop_path": 0.1,
         },
         "optimizer": ADAMW, "schedule": COSINE,
     },

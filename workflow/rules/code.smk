@@ -10,6 +10,7 @@ TRAINING_CODE = collect(
         "compilation",
         "losses",
         "metrics",
+        "mixing",
         "optimizers",
         "records",
         "run",

@@ -1,5 +1,7 @@
 """An LSTM language model whose output layer is tied to its token embedding."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,16 +39,30 @@ class LanguageModel(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(hidden, embedding_size)
 
-    def features(self, tokens: Tensor) -> Tensor:
-        """Return what the output layer sees, (B, T) → (B, T, E); the state starts at zero."""
+    def features(self, tokens: Tensor, state: Tensor | None = None) -> Tensor:
+        """Return what the output layer sees, (B, T) → (B, T, E).
+
+        `state` (2, layers, B, H) holds output and cell of every layer before the tokens, and after
+        the call those behind them, without gradient; without one every sequence starts at zero.
+        """
         hidden = F.embedding(tokens, self.table)
-        for lstm in self.lstm:
-            hidden, _ = lstm(self.dropout(hidden))  # (B, T, H)
+        for lstm, own in zip(self.lstm, _split(state, len(self.lstm)), strict=True):
+            hidden = self.dropout(hidden)
+            # Copied, since the way back needs what is overwritten.
+            before = None if own is None else tuple(own.to(hidden.dtype, copy=True))
+            hidden, after = lstm(hidden, before)  # (B, T, H)
+            if own is not None:
+                own.copy_(torch.stack(after).detach())
         return F.relu(self.project(self.dropout(hidden)))  # (B, T, E)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits of every next token, (B, T) → (B, T, V)."""
         return F.linear(self.features(tokens), self.table)
+
+
+def _split(state: Tensor | None, modules: int) -> Sequence[Tensor | None]:
+    """Return the part of a state that belongs to each of some modules with equally many layers."""
+    return [None] * modules if state is None else state.chunk(modules, dim=1)
 
 
 def build(settings: dict, manifest: dict, table: Tensor | None) -> LanguageModel:

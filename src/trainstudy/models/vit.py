@@ -35,9 +35,15 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each with a residual; pre-norm x + f(LN(x)), post-norm LN(x + f(x))."""
+    """Attention and MLP, each with a residual; pre-norm x + f(LN(x)), post-norm LN(x + f(x)).
 
-    def __init__(self, dim: int, heads: int, mlp: int, norm: str, dropout: float) -> None:
+    While training, either branch f of an example is left out with probability `drop_path`, and
+    divided by 1 − drop_path where it stays: stochastic depth (Huang et al., 2016).
+    """
+
+    def __init__(
+        self, dim: int, heads: int, mlp: int, norm: str, dropout: float, drop_path: float
+    ) -> None:
         super().__init__()
         self.pre = norm == "pre"
         self.attention = Attention(dim, heads)
@@ -46,15 +52,24 @@ class Block(nn.Module):
         )
         self.norm_attention, self.norm_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
+        self.drop_path = drop_path
 
     def forward(self, x: Tensor, keep: int | None = None) -> Tensor:
         """Map (B, T, D) → (B, T, D), or to the first `keep` tokens only, (B, keep, D)."""
         if self.pre:
             context = self.norm_attention(x)
-            x = x[:, :keep] + self.dropout(self.attention(context[:, :keep], context))
-            return x + self.dropout(self.mlp(self.norm_mlp(x)))
-        x = self.norm_attention(x[:, :keep] + self.dropout(self.attention(x[:, :keep], x)))
-        return self.norm_mlp(x + self.dropout(self.mlp(x)))
+            x = x[:, :keep] + self._thin(self.attention(context[:, :keep], context))
+            return x + self._thin(self.mlp(self.norm_mlp(x)))
+        x = self.norm_attention(x[:, :keep] + self._thin(self.attention(x[:, :keep], x)))
+        return self.norm_mlp(x + self._thin(self.mlp(x)))
+
+    def _thin(self, branch: Tensor) -> Tensor:
+        """Drop what dropout and stochastic depth drop of a branch (B, T, D)."""
+        branch = self.dropout(branch)
+        if not (self.training and self.drop_path):
+            return branch
+        ones = branch.new_ones(len(branch), 1, 1, dtype=torch.float32)
+        return branch * F.dropout(ones, self.drop_path)
 
 
 class VisionTransformer(nn.Module):
@@ -71,7 +86,9 @@ class VisionTransformer(nn.Module):
         mlp: int,
         norm: str,
         dropout: float = 0.0,
+        drop_path: float | None = None,
     ) -> None:
+        """`drop_path` is that of the last block; it rises linearly from 0 in the first."""
         super().__init__()
         channels, height, width = shape
         self.patch = patch
@@ -80,7 +97,10 @@ class VisionTransformer(nn.Module):
         self.class_token = nn.Parameter(torch.randn(1, 1, dim))
         self.positions = nn.Parameter(torch.randn(1, patches + 1, dim))
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(dim, heads, mlp, norm, dropout) for _ in range(depth))
+        rise = (drop_path or 0.0) / max(depth - 1, 1)
+        self.blocks = nn.ModuleList(
+            Block(dim, heads, mlp, norm, dropout, rise * index) for index in range(depth)
+        )
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, classes))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
     table["parameters"] = runs.groupby("experiment").parameters_trained.first()
     finished = runs[runs.status != "diverged"]
     if len(finished):
-        _add_at_equal_cost(table, results, int(finished.epochs.min()), finished.seconds_total.min())
+        epochs, seconds = estimates.last_epoch(finished).min(), finished.seconds_total.min()
+        _add_at_equal_cost(table, results, int(epochs), seconds)
     columns.add(table, "best epoch", columns.by_experiment(runs, "best_epoch"))
     for split in ("validation", "test"):
         values = columns.by_experiment(runs, f"{split}_accuracy_best")

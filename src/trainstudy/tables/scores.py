@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from trainstudy import estimates
 from trainstudy.results import REPORTS, Results
 from trainstudy.tables import columns
 
@@ -47,7 +48,8 @@ def _scores(results: Results, family: str, metrics: tuple[str, ...], more: dict)
     for epoch in ("last", "best"):
         table = columns.heads(runs, **depth, **more)
         table.insert(0, "scores of", f"{epoch} epoch")
-        number = runs.best_epoch if epoch == "best" else runs.epochs.where(runs.best_epoch.notna())
+        number = runs.best_epoch if epoch == "best" else estimates.last_epoch(runs)
+        number = number.where(runs.best_epoch.notna())
         columns.add(table, "epoch", number.set_axis(runs.experiment))
         for metric in metrics:
             for split in SPLITS:

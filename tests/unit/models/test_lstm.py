@@ -177,3 +177,26 @@ def test_no_dropout_is_left_to_the_library():
     # cuDNN draws it from a state of its own, so that no run on a GPU could be repeated or resumed.
     for dropout in (0.0, 0.4):
         assert all(lstm.dropout == 0 for lstm in build(layers=3, dropout=dropout).lstm)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])  # with it every layer is a module of its own
+def test_a_text_in_two_parts_is_what_it_is_in_one(layers, dropout):
+    model, tokens = build(layers, random_table(), dropout).eval(), random_tokens(length=9)
+    state = torch.zeros(2, layers, 3, HIDDEN)
+    parts = [model.features(part, state) for part in (tokens[:, :4], tokens[:, 4:])]
+    torch.testing.assert_close(torch.cat(parts, dim=1), model.features(tokens))
+    again = torch.zeros(2, layers, 3, HIDDEN)
+    model.features(tokens, again)
+    torch.testing.assert_close(state, again)
+    assert not state.requires_grad
+
+
+def test_a_state_of_zeros_is_none_and_may_be_a_part_of_a_larger_one():
+    model, tokens = build(2), random_tokens()
+    larger = torch.zeros(2, 2, 5, HIDDEN)
+    found = model.features(tokens, larger[:, :, :3])
+    assert torch.equal(found, model.features(tokens))
+    found.sum().backward()  # what it needs was not overwritten
+    assert larger[:, :, :3].abs().min() > 0
+    assert larger[:, :, 3:].abs().max() == 0

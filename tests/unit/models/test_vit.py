@@ -202,3 +202,71 @@ def test_dropout_acts_in_training_and_not_in_evaluation():
     assert not torch.equal(model(x), model(x))
     model.eval()
     assert torch.equal(model(x), model(x))
+
+
+# Stochastic depth
+
+
+def thinned(norm: str, drop_path: float | None, depth: int = 3, dropout: float = 0.0):
+    torch.manual_seed(0)
+    settings = SMALL | {"norm": norm, "depth": depth, "dropout": dropout, "drop_path": drop_path}
+    return models.build("vit", settings, manifest(*SHAPE, CLASSES))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_the_probability_of_a_drop_rises_linearly_to_the_last_block(depth):
+    found = [block.drop_path for block in thinned("pre", 0.4, depth).blocks]
+    assert found == pytest.approx({1: [0], 2: [0, 0.4], 5: [0, 0.1, 0.2, 0.3, 0.4]}[depth])
+    assert [block.drop_path for block in thinned("pre", None, depth).blocks] == [0] * depth
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("keep", [None, 1])
+def test_whole_branches_of_an_example_are_dropped_and_the_others_scaled(norm, keep):
+    torch.manual_seed(0)
+    block = thinned(norm, 0.4).blocks[-1]
+    nn.init.zeros_(block.mlp[3].weight)  # a branch that adds nothing, dropped or not
+    nn.init.zeros_(block.mlp[3].bias)
+    block.norm_mlp = nn.Identity()  # post-norm applies it last
+    x = torch.randn(1, 7, 12).expand(4000, -1, -1)
+    context = block.norm_attention(x) if norm == "pre" else x
+    with torch.no_grad():
+        branch = block.attention(context[:, :keep], context)
+        after = nn.Identity() if norm == "pre" else block.norm_attention
+        dropped, kept = after(x[:, :keep]), after(x[:, :keep] + branch / 0.6)
+        found = block(x, keep)
+    assert (kept - dropped).abs().amax() > 0.01
+    near = [
+        torch.isclose(found, one, rtol=1e-4, atol=1e-5).flatten(1).all(dim=1)
+        for one in (dropped, kept)
+    ]
+    assert torch.equal(near[0], ~near[1])  # every example is one of the two, as a whole
+    share = near[0].double().mean().item()
+    assert abs(share - 0.4) < 5 * math.sqrt(0.4 * 0.6 / 4000)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_stochastic_depth_follows_the_global_generator_and_rests_in_evaluation(norm):
+    model, x = thinned(norm, 0.5), images(torch.float32)
+    plain = thinned(norm, None)
+    results = []
+    for number in (1, 1, 2):
+        torch.manual_seed(number)
+        results.append(model(x))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+    assert torch.equal(model.eval()(x), plain.eval()(x))
+
+
+def test_without_stochastic_depth_nothing_is_drawn():
+    model, before = thinned("pre", None).train(), torch.get_rng_state()
+    model(images(torch.float32))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_attention_and_mlp_are_dropped_independently(norm):
+    block, x = thinned(norm, 0.5).blocks[-1], torch.randn(1, 7, 12).expand(400, -1, -1)
+    with torch.no_grad():
+        found = (block(x, keep=1).flatten(1) * 1e3).round()
+    assert len(found.unique(dim=0)) == 4
