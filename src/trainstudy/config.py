@@ -4,8 +4,6 @@ The Snakefile imports this module on machines that have Snakemake alone, so it u
 no torch, no numpy.
 """
 
-import difflib
-import math
 import os
 import re
 from collections import Counter
@@ -13,15 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
-import yaml
 
-from trainstudy import data, grids
+from trainstudy import data, grids, shapes
 from trainstudy.places import ConfigError, Places, read
 
 KIND_OF_FAMILY = {"lstm": "text", "vit": "images", "cnn": "images"}
 MODULE = re.compile("[a-z0-9][a-z0-9_]*")
 RESULT_FILES = ("metrics", "runs", "predicted", "attention")  # Parquet: what reports are made from
-NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
 
 
 def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
@@ -33,23 +29,23 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     Raises ConfigError with every problem found.
     """
     places = Places(files, config)
-    shape = _schema(schemas / "config.yaml")
-    problems = places.duplicates + _violations(config, shape, lambda p: places.find([p]))
+    shape = shapes.read(schemas / "config.yaml")
+    problems = places.duplicates + shapes.violations(config, shape, lambda p: places.find([p]))
     problems = problems or _impossible_grids(config["experiments"], places)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     owners = grids.owners(config["experiments"])
     study = config | {"experiments": grids.expanded(config["experiments"])}
     runs = {name: _merge(study, name, owners[name], places, problems) for name in owners}
-    schema = _schema(schemas / "experiment.yaml")
+    schema = shapes.read(schemas / "experiment.yaml")
     for name in runs if not problems else ():
         lineage = [("experiments", owners[name]), *_lineage(study, name)[1:]]
         find = _finder(lineage, config["experiments"][owners[name]].get("grid", {}), places)
-        problems += _violations(runs[name], schema, find) or [
+        problems += shapes.violations(runs[name], schema, find) or [
             f"{find(path)}: {message}" for path, message in _impossible(runs[name])
         ]
     if not problems:
-        names = _Validator(shape.schema["$defs"]["name"])
+        names = shapes.Validator(shape.schema["$defs"]["name"])
         problems += _misnamed(owners, names, places) + _unknown_selection(config, runs, places)
         problems += _no_results(config, places)
     if problems:
@@ -62,7 +58,8 @@ def checked(file: Path, schema: Path) -> dict:
     """Return what a YAML file holds. Raises ConfigError where it does not obey its schema."""
     loaded, _, _ = read(file)
     places = Places([file], loaded)
-    problems = places.duplicates + _violations(loaded, _schema(schema), lambda p: places.find([p]))
+    found = shapes.violations(loaded, shapes.read(schema), lambda path: places.find([path]))
+    problems = places.duplicates + found
     if problems:
         raise ConfigError(*problems)
     return loaded
@@ -122,7 +119,7 @@ def _merge(config: dict, name: str, owner: str, places: Places, problems: list[s
     lineage = _lineage(config, name)
     for section, one in reversed(lineage):
         if one not in config[section]:
-            known = _known(one, config[section])
+            known = shapes.known(one, config[section])
             where = places.find([("experiments", owner, "grid", "base"), ("experiments", owner)])
             problems.append(f"{where}: no base '{one}'. {known}")
             return {}
@@ -149,103 +146,11 @@ def _overlay_value(key: str, lower: dict, upper: dict) -> object:
     return value
 
 
-def _is_whole(checker: object, value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)  # JSON Schema takes 10.0 too
-
-
-def _is_number(checker: object, value: object) -> bool:
-    # Parquet's real numbers take whole ones only where nothing is lost.
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value) == value
-    return isinstance(value, float) and math.isfinite(value)
-
-
-_Validator = jsonschema.validators.extend(
-    jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
-        {"integer": _is_whole, "number": _is_number}
-    ),
-)
-
-
-def _schema(file: Path) -> jsonschema.protocols.Validator:
-    return _Validator(yaml.safe_load(file.read_text()))
-
-
-def _violations(instance: object, schema: jsonschema.protocols.Validator, find) -> list[str]:
-    errors = schema.iter_errors(instance)
-    ordered = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
-    return list(dict.fromkeys(line for error in ordered for line in _explain(error, find)))
-
-
-def _explain(error: jsonschema.ValidationError, find) -> list[str]:
-    """Turn one schema error into sentences with place and cure."""
-    path, value = tuple(error.absolute_path), error.instance
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = [key for key in value if key not in known]
-        return [f"{find((*path, key))}: unknown key. {_known(str(key), known)}" for key in unknown]
-    if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in value]
-        return [f"{find(path)}: the key '{key}' is missing." for key in missing]
-    if error.validator == "not" and path[:1] == ("bases",) and path[-1] == "grid":
-        return [f"{find(path)}: a grid belongs to an experiment; move it there."]
-    if error.validator == "not" and error.validator_value:
-        return [f"{find(path)}: Windows reserves the name {value!r}; choose another."]
-    if error.validator == "not":
-        return [f"{find(path)}: this key has no meaning beside the others; remove it."]
-    if error.validator == "enum":
-        known = _known(str(value), error.validator_value)
-        return [f"{find(path)}: {value!r} is not possible. {known}"]
-    if error.validator == "type" and path[2:3] == ("grid",) and len(path) == 4:
-        return [
-            f"{find(path)}: {value!r} is no list; write the values of one setting, such as "
-            "optimizer.lr: [0.01, 0.1]."
-        ]
-    if error.validator == "type" and path[2:3] == ("grid",) and "null" in error.validator_value:
-        return [
-            f"{find(path)}: {value!r} has no place in a grid, which takes text, finite numbers, "
-            "true, false and null."
-        ]
-    if error.validator == "maxLength":
-        return [
-            f"{find(path)}: {value!r} is too long: {len(value)} characters, of "
-            f"{error.validator_value} at most. Shorten it."
-        ]
-    if error.validator == "type" and value in ("true", "false", "True", "False"):
-        return [
-            f"{find(path)}: {value!r} is text, not true or false. Write it without quotes in a "
-            "file, and as True or False after --config."
-        ]
-    if error.validator == "type" and isinstance(value, str) and value.lstrip("+-").isdigit():
-        return [
-            f"{find(path)}: {value!r} is text, not a number. Write it without quotes; in a list "
-            "given to --config everything is text, so put it into a file for --configfile."
-        ]
-    if error.validator == "type" and isinstance(value, str) and NUMBER_IN_TEXT.fullmatch(value):
-        mantissa, exponent = re.split("[eE]", value)
-        cure = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}"
-        return [
-            f"{find(path)}: {value} is text, not a number: YAML wants a dot and a signed "
-            f"exponent. Write {cure}."
-        ]
-    if error.validator == "type" and _is_whole(None, value) and "number" in error.validator_value:
-        return [f"{find(path)}: {value} is not exact as a real number; write {float(value)!r}."]
-    if error.validator == "pattern" and path in (("mirror",), ("measured",), ("image",)):
-        return [f"{find(path)}: {value!r} holds control characters; remove them."]
-    if error.validator == "pattern":
-        return [
-            f"{find(path)}: {value!r} is no good name. Use lower-case letters and digits, joined "
-            "by single hyphens, such as my-vit-2."
-        ]
-    return [f"{find(path)}: {error.message}."]
-
-
 def _impossible(run: dict) -> list[tuple[tuple, str]]:
     """Return the (path, message) of settings that are each fine but do not fit together."""
     name, kind = run["dataset"], KIND_OF_FAMILY[run["family"]]
     if name not in data.names():
-        return [(("dataset",), f"no data set '{name}'. {_known(name, data.names())}")]
+        return [(("dataset",), f"no data set '{name}'. {shapes.known(name, data.names())}")]
     if not MODULE.fullmatch(name):
         message = f"the file data/{name}.py needs a name of lower-case letters, digits and _."
         return [(("dataset",), message)]
@@ -339,7 +244,7 @@ def _misnamed(
     return [
         line
         for name, owner in owners.items()
-        for line in _violations(name, names, lambda _, owner=owner: where[owner])
+        for line in shapes.violations(name, names, {(): where[owner]}.__getitem__)
     ]
 
 
@@ -347,7 +252,7 @@ def _unknown_selection(config: dict, runs: dict[str, dict], places: Places) -> l
     known = {*runs, *config["experiments"], *(run["group"] for run in runs.values())}
     where = places.find([("select",)])
     return [
-        f"{where}: no experiment or group '{name}'. {_known(name, known)}"
+        f"{where}: no experiment or group '{name}'. {shapes.known(name, known)}"
         for name in config["select"]
         if name not in known
     ]
@@ -364,13 +269,3 @@ def _no_results(config: dict, places: Places) -> list[str]:
         for file in files
         if not os.path.isfile(file)  # False, where pathlib raises, for a name that is too long
     ]
-
-
-def _known(name: str, options) -> str:
-    """Return the cure for a name that is not among the options."""
-    options = sorted(map(str, options))
-    near = difflib.get_close_matches(name, options, n=1)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    listed = ", ".join(options[:12]) + (", …" if len(options) > 12 else "")
-    return f"Possible: {listed or 'none'}."

@@ -1244,7 +1244,8 @@ def test_a_name_that_two_experiments_would_have_is_refused(write, values, other)
     text = f"  tuned: {{base: vit, grid: {{epochs: {values}}}}}\n  tuned-epochs-7: {other}\n"
     file = write(text=STUDY + text)
     cure = "'tuned-epochs-7' would be the name of two experiments. Rename one, or leave out a value"
-    assert f"{file}, line 66, experiments.tuned: {cure}" in complaint(file)
+    line = line_of(file.read_text(), "  tuned:")
+    assert f"{file}, line {line}, experiments.tuned: {cure}" in complaint(file)
 
 
 def test_grids_that_stand_for_millions_are_refused_before_they_are_expanded():
@@ -1261,7 +1262,9 @@ def test_a_mistake_that_all_members_share_is_said_once(write):
     lines = "    grid: {optimizer.lr: [1, 2, 3], epochs: [6, 7]}\n    modle: {depth: 1}\n"
     file = write(text=f"{STUDY}  tuned:\n    base: vit\n{lines}")
     (said,) = complaint(file).splitlines()[1:]
-    assert f"{file}, line 69, experiments.tuned.modle: unknown key. Did you mean 'model'?" in said
+    line = line_of(file.read_text(), "    modle:")
+    said_of_key = f"{file}, line {line}, experiments.tuned.modle: unknown key."
+    assert f"{said_of_key} Did you mean 'model'?" in said
 
 
 def test_a_mistake_in_a_grid_of_an_overlay_names_the_overlay(write):

@@ -1,0 +1,139 @@
+"""What a YAML file may hold, by its schema; each violation as a sentence with place and cure."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
+PATHS = (("mirror",), ("measured",), ("image",))  # keys whose pattern is that of a path
+
+Find = Callable[[tuple], str]
+
+
+def _is_whole(checker: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)  # JSON Schema takes 10.0 too
+
+
+def _is_number(checker: object, value: object) -> bool:
+    # Parquet's real numbers take whole ones only where nothing is lost.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) == value
+    return isinstance(value, float) and math.isfinite(value)
+
+
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_whole, "number": _is_number}
+    ),
+)
+
+
+def read(file: Path) -> jsonschema.protocols.Validator:
+    """Return the schema in a file."""
+    return Validator(yaml.safe_load(file.read_text()))
+
+
+def violations(instance: object, schema: jsonschema.protocols.Validator, find: Find) -> list[str]:
+    """Return a sentence for everything in which an instance does not obey a schema.
+
+    `find` says where a path of keys stands.
+    """
+    errors = schema.iter_errors(instance)
+    ordered = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
+    lines = (f"{find(path)}: {said}" for error in ordered for path, said in _explain(error))
+    return list(dict.fromkeys(lines))
+
+
+def known(name: str, options) -> str:
+    """Return the cure for a name that is not among the options."""
+    options = sorted(map(str, options))
+    near = difflib.get_close_matches(name, options, n=1)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    listed = ", ".join(options[:12]) + (", …" if len(options) > 12 else "")
+    return f"Possible: {listed or 'none'}."
+
+
+def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
+    """Return the (path, sentence) of each thing that one error stands for."""
+    path, value = tuple(error.absolute_path), error.instance
+    match error.validator:
+        case "additionalProperties":
+            keys = error.schema.get("properties", {})
+            unknown = [key for key in value if key not in keys]
+            return [((*path, key), f"unknown key. {known(str(key), keys)}") for key in unknown]
+        case "required":
+            missing = [key for key in error.validator_value if key not in value]
+            return [(path, f"the key '{key}' is missing.") for key in missing]
+        case "enum":
+            return [
+                (path, f"{value!r} is not possible. {known(str(value), error.validator_value)}")
+            ]
+        case "maxLength":
+            count = f"{len(value)} characters, of {error.validator_value} at most"
+            return [(path, f"{value!r} is too long: {count}. Shorten it.")]
+        case "not":
+            return [(path, _out_of_place(path, value, bool(error.validator_value)))]
+        case "pattern":
+            return [(path, _misspelt(path, value))]
+        case "type":
+            return [
+                (path, _of_wrong_type(path, value, error.validator_value) or f"{error.message}.")
+            ]
+    return [(path, f"{error.message}.")]
+
+
+def _out_of_place(path: tuple, value: object, reserved: bool) -> str:
+    if path[:1] == ("bases",) and path[-1] == "grid":
+        return "a grid belongs to an experiment; move it there."
+    if reserved:
+        return f"Windows reserves the name {value!r}; choose another."
+    return "this key has no meaning beside the others; remove it."
+
+
+def _misspelt(path: tuple, value: object) -> str:
+    if path in PATHS:
+        return f"{value!r} holds control characters; remove them."
+    return (
+        f"{value!r} is no good name. Use lower-case letters and digits, joined by single hyphens, "
+        "such as my-vit-2."
+    )
+
+
+def _of_wrong_type(path: tuple, value: object, wanted: str | list[str]) -> str | None:
+    """Return what to do about the usual slips of YAML and of the command line."""
+    if path[2:3] == ("grid",) and len(path) == 4:
+        return (
+            f"{value!r} is no list; write the values of one setting, such as "
+            "optimizer.lr: [0.01, 0.1]."
+        )
+    if path[2:3] == ("grid",) and "null" in wanted:
+        return (
+            f"{value!r} has no place in a grid, which takes text, finite numbers, true, false and "
+            "null."
+        )
+    if value in ("true", "false", "True", "False"):
+        return (
+            f"{value!r} is text, not true or false. Write it without quotes in a file, and as True "
+            "or False after --config."
+        )
+    if isinstance(value, str) and value.lstrip("+-").isdigit():
+        return (
+            f"{value!r} is text, not a number. Write it without quotes; in a list given to "
+            "--config everything is text, so put it into a file for --configfile."
+        )
+    if isinstance(value, str) and NUMBER_IN_TEXT.fullmatch(value):
+        mantissa, exponent = re.split("[eE]", value)
+        cure = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}"
+        return (
+            f"{value} is text, not a number: YAML wants a dot and a signed exponent. Write {cure}."
+        )
+    if isinstance(value, int) and _is_whole(None, value) and "number" in wanted:
+        return f"{value} is not exact as a real number; write {float(value)!r}."
+    return None

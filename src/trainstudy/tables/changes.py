@@ -1,0 +1,88 @@
+"""What single changes brought, and how pre- and post-norm bear learning rates and depth."""
+
+from typing import Any
+
+import pandas as pd
+
+from trainstudy import comparisons, estimates
+from trainstudy.results import SCORES, Results
+
+
+def single_changes(results: Results) -> pd.DataFrame:
+    """Return a row for every two experiments that differ in one setting, with what that brought.
+
+    Scores are those of the best epoch. Differences are with the change minus without it, and have
+    an interval (Welch's) where both have several seeds.
+    """
+    rows = []
+    for change in comparisons.changes(results.runs):
+        row: dict[str, Any] = {
+            "change": f"{change.setting}: {change.values[0]} → {change.values[1]}",
+            "without": change.plain,
+            "with": change.changed,
+        }
+        pair = [results.runs[results.runs.experiment == n] for n in (change.changed, change.plain)]
+        added, _ = estimates.difference(*(list(runs.seconds_total) for runs in pair))
+        for score in SCORES:
+            for split in ("validation", "test"):
+                ours, theirs = (list(runs[f"{split}_{score}_best"].dropna()) for runs in pair)
+                if ours and theirs:
+                    name = f"difference of {split} {score}"
+                    row[f"{split} {score} without"] = sum(theirs) / len(theirs)
+                    row[name], row[f"{name} ±"] = estimates.difference(ours, theirs)
+        row["difference of seconds"] = added
+        gained = row.get("difference of validation perplexity")
+        if gained is not None and added > 0:
+            row["perplexity per added second"] = gained / added
+        rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS).dropna(axis="columns", how="all")
+
+
+COLUMNS = [
+    "change", "without", "with",
+    *(
+        f"{text}{end}"
+        for score in SCORES
+        for split in ("validation", "test")
+        for text, end in (
+            (f"{split} {score} without", ""),
+            (f"difference of {split} {score}", ""),
+            (f"difference of {split} {score}", " ±"),
+        )
+    ),
+    "difference of seconds", "perplexity per added second",
+]  # fmt: skip
+
+
+def norm_stability(results: Results) -> pd.DataFrame:
+    """Return pre- beside post-norm for every depth and learning rate that the study tried.
+
+    Gradient norms are the largest of the run, before clipping; a diverged run names its step.
+    """
+    known = comparisons.settings(results.runs)
+    largest = results.largest_gradient_norms
+    rows = []
+    for one in comparisons.find(results.runs, "norm"):
+        row: dict[str, object] = {
+            "layers": known.layers[one.experiments[0]],
+            "learning rate": known["optimizer.lr"][one.experiments[0]],
+            "epochs": known.epochs[one.experiments[0]],
+        }
+        for name in sorted(one.experiments, key=lambda name: known["model.norm"][name] != "pre"):
+            norm, runs = known["model.norm"][name], results.runs[results.runs.experiment == name]
+            accuracy, half = estimates.interval(list(runs.validation_accuracy_best.dropna()))
+            row[f"{norm}-norm: best validation accuracy"] = accuracy
+            row[f"{norm}-norm: best validation accuracy ±"] = half
+            row[f"{norm}-norm: largest gradient norm"] = largest.get(name)
+            row[f"{norm}-norm: outcome"] = _outcome(runs)
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=None if rows else ["layers", "learning rate", "epochs"])
+    return table.sort_values(["epochs", "layers", "learning rate"], ignore_index=True)
+
+
+def _outcome(runs: pd.DataFrame) -> str:
+    diverged = runs[runs.status == "diverged"]
+    if diverged.empty:
+        return "finished"
+    steps = ", ".join(f"{step:,.0f}" for step in sorted(diverged.diverged_step))
+    return f"{len(diverged)} of {len(runs)} diverged (step {steps})"

@@ -1,0 +1,160 @@
+"""Single changes, pre- against post-norm, equal times and cost: tables over several settings."""
+
+import math
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from results import a_run, curve, frames
+from trainstudy import comparisons, tables
+
+
+def with_scores(name: str, accuracy: float, seed: int = 42, **facts) -> dict:
+    return a_run(
+        name, seed, validation_accuracy_best=accuracy, test_accuracy_best=accuracy - 0.01, **facts
+    )
+
+
+def test_a_change_is_told_with_both_values_and_starts_from_the_plain_experiment(tmp_path):
+    runs = pd.DataFrame(
+        [
+            a_run("vit-z", label_smoothing=0.0, epochs=3),
+            a_run("vit-a", label_smoothing=0.1, epochs=3),
+            a_run("vit-b", label_smoothing=0.0, epochs=9),
+            a_run("vit-c", label_smoothing=0.1, epochs=9, batch_size=32),
+        ]
+    )
+    found = comparisons.changes(frames(tmp_path, runs.to_dict("records")).runs)
+    assert [(one.setting, one.values, one.plain, one.changed) for one in found] == [
+        ("epochs", ("3", "9"), "vit-z", "vit-b"),
+        ("label_smoothing", ("0", "0.1"), "vit-z", "vit-a"),
+    ]
+
+
+def test_a_schedule_is_one_change_and_nothing_is_none(tmp_path):
+    plain = {"schedule.name": "none", "schedule.warmup_epochs": 0.0}
+    runs = [
+        a_run("vit-a", **plain),
+        a_run("vit-b", **{"schedule.name": "cosine", "schedule.warmup_epochs": 5.0}),
+        a_run("vit-c", **plain, gradient_clipping=1.0),
+    ]
+    found = comparisons.changes(frames(tmp_path, runs).runs)
+    assert {(one.setting, one.values) for one in found} == {
+        ("schedule", ("name none, warmup_epochs 0", "name cosine, warmup_epochs 5")),
+        ("gradient_clipping", ("none", "1")),
+    }
+
+
+def test_experiments_that_agree_in_all_are_no_change(tmp_path):
+    assert comparisons.changes(frames(tmp_path, [a_run("vit-a"), a_run("vit-b")]).runs) == []
+
+
+def test_what_a_change_brought_has_an_interval_over_seeds(tmp_path):
+    plain, changed = [0.60, 0.62, 0.61], [0.66, 0.70, 0.65]
+    runs = [with_scores("vit-a", value, seed) for seed, value in enumerate(plain)]
+    runs += [
+        with_scores("vit-b", value, seed, label_smoothing=0.1, seconds_total=20.0)
+        for seed, value in enumerate(changed)
+    ]
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["change"] == "label_smoothing: none → 0.1"
+    assert (row["without"], row["with"]) == ("vit-a", "vit-b")
+    difference = "difference of validation accuracy"
+    assert row["validation accuracy without"] == pytest.approx(0.61)
+    assert row[difference] == pytest.approx(0.06)
+    low, high = stats.ttest_ind(changed, plain, equal_var=False).confidence_interval()
+    assert row[f"{difference} ±"] == pytest.approx((high - low) / 2)
+    assert row["difference of seconds"] == pytest.approx(8.0)
+
+
+def test_a_language_model_has_its_perplexity_per_added_second(tmp_path):
+    runs = [
+        a_run("lstm-a", validation_perplexity_best=120.0, seconds_total=100.0),
+        a_run("lstm-b", validation_perplexity_best=90.0, seconds_total=115.0, carry_state=True),
+    ]
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["difference of validation perplexity"] == -30
+    assert row["perplexity per added second"] == -2
+    assert "validation accuracy without" not in row
+
+
+def test_norms_stand_side_by_side_by_depth_and_rate(tmp_path):
+    post = {"model.norm": "post", "model.depth": 12}
+    runs = [
+        with_scores("vit-pre", 0.7, **{"model.depth": 12}),
+        a_run("vit-post", status="diverged", diverged_step=351, **post),
+        with_scores("vit-other", 0.6, **{"optimizer.lr": 0.1}),
+    ]
+    metrics = [
+        *curve(runs[0], "train", "gradient_norm_largest", 2.0, 5.0, 3.0),
+        *curve(runs[1], "train", "gradient_norm_largest", 400.0),
+    ]
+    (row,) = tables.build("norm-stability", frames(tmp_path, runs, metrics)).to_dict("records")
+    assert (row["layers"], row["learning rate"], row["epochs"]) == (12, 0.001, 3)
+    assert row["pre-norm: best validation accuracy"] == 0.7
+    assert row["pre-norm: largest gradient norm"] == 5
+    assert row["pre-norm: outcome"] == "finished"
+    assert row["post-norm: largest gradient norm"] == 400
+    assert row["post-norm: outcome"] == "1 of 1 diverged (step 351)"
+    assert pd.isna(row["post-norm: best validation accuracy"])
+
+
+def test_tables_of_changes_may_be_empty(tmp_path):
+    results = frames(tmp_path, [a_run("vit-a")])
+    assert len(tables.build("single-changes", results)) == 0
+    assert len(tables.build("norm-stability", results)) == 0
+
+
+def test_scores_after_equal_times_are_read_off_the_curves(tmp_path):
+    # Epoch e ends after 10·e seconds: one minute is epoch 6, five minutes are epoch 30.
+    fast, short = a_run("vit-fast"), a_run("vit-short")
+    language, diverged = a_run("lstm-a"), a_run("vit-gone", status="diverged")
+    metrics = [
+        *curve(fast, "validation", "accuracy", *(0.01 * epoch for epoch in range(1, 41))),
+        *curve(short, "validation", "accuracy", *(0.02 * epoch for epoch in range(1, 8))),
+        *curve(language, "validation", "perplexity", *(100.0 - epoch for epoch in range(1, 8))),
+        *curve(diverged, "validation", "accuracy", *([0.9] * 40)),
+    ]
+    results = frames(tmp_path, [fast, short, language, diverged], metrics)
+    table = tables.build("equal-time", results)
+    assert [*table.experiment] == ["lstm-a", "vit-fast", "vit-short"]
+    table = table.set_index("experiment")
+    assert table["accuracy after 1 min"]["vit-fast"] == pytest.approx(0.06)
+    assert table["accuracy after 1 min"]["vit-short"] == pytest.approx(0.12)
+    assert table["accuracy after 5 min"]["vit-fast"] == pytest.approx(0.30)
+    assert pd.isna(table["accuracy after 5 min"]["vit-short"])
+    assert table["perplexity after 1 min"]["lstm-a"] == pytest.approx(94)
+    assert "accuracy after 10 min" not in table
+    facts = results.facts.set_index("experiment")
+    assert facts.validation_accuracy_after_300_s["vit-fast"] == pytest.approx(0.30)
+
+
+def test_equal_times_of_several_seeds_have_an_interval(tmp_path):
+    runs = [a_run("vit-a", seed) for seed in (1, 2)]
+    metrics = [
+        row
+        for run, low in zip(runs, (0.5, 0.6), strict=True)
+        for row in curve(run, "validation", "accuracy", *([low] * 7))
+    ]
+    (row,) = tables.build("equal-time", frames(tmp_path, runs, metrics)).to_dict("records")
+    assert row["accuracy after 1 min"] == pytest.approx(0.55)
+    half = stats.t.ppf(0.975, 1) * math.sqrt(0.005 / 2)
+    assert row["accuracy after 1 min ±"] == pytest.approx(half)
+
+
+def test_cost_adds_up_over_seeds_and_experiments(tmp_path):
+    runs = [
+        a_run("vit-a", 1, seconds_total=1800.0, threads=2),
+        a_run("vit-a", 2, seconds_total=3600.0, threads=2),
+        a_run("vit-b", 1, seconds_total=40.0, threads=4, device="NVIDIA H100", energy=9000.0),
+    ]
+    table = tables.build("spent", frames(tmp_path, runs)).set_index("experiment")
+    assert table["CPU core-hours"].tolist()[0] == 3
+    assert table["GPU seconds"]["vit-b"] == 40
+    assert table["GPU energy (kJ)"]["vit-b"] == 9
+    assert pd.isna(table["GPU energy (kJ)"]["vit-a"])
+    assert pd.isna(table["CPU core-hours"]["vit-b"])
+    total = table.loc["all runs"]
+    assert (total.runs, total["CPU core-hours"], total["GPU seconds"]) == (3, 3, 40)
+    assert table.machine["vit-a"] == "Abacus 9, 2 cores"
