@@ -1,7 +1,10 @@
 """Which runs the study compares: those that differ in one thing and agree in the rest."""
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from trainstudy.records import SETTINGS
@@ -52,6 +55,65 @@ def find(runs: pd.DataFrame, question: str) -> list[Comparison]:
             family = str(rows.family.iloc[0])
             found.append(Comparison(question, family, _title(question, rows), tuple(order.index)))
     return sorted(found, key=lambda one: (one.family, one.title))
+
+
+@dataclass(frozen=True)
+class Change:
+    """Two experiments that differ in one setting, or in one schedule, and agree in the rest."""
+
+    family: str
+    setting: str
+    values: tuple[str, str]
+    plain: str
+    changed: str
+
+
+def changes(runs: pd.DataFrame) -> list[Change]:
+    """Return what single changes the study tries, by family.
+
+    Of experiments that differ in a setting, the plain one is that from which most changes start.
+    """
+    known = settings(runs).drop(columns="layers")
+    units: dict[str, list[str]] = {}
+    for column in known:
+        units.setdefault(_unit(column), []).append(column)
+    alike: list[tuple[str, list[str]]] = []
+    for unit, varied in units.items():
+        rest = known.drop(columns=varied)
+        shared = pd.Series([repr(row) for row in rest.to_dict("records")], index=known.index)
+        groups = known.groupby(shared, sort=False).groups.values()
+        alike += [(unit, sorted(names)) for names in groups if len(names) > 1]
+    starts = Counter(name for _, names in alike for name in names)
+    found = []
+    for unit, names in alike:
+        plain, *others = sorted(names, key=lambda name: (-starts[name], name))
+        for changed in others:
+            differing = [c for c in units[unit] if repr(known[c][plain]) != repr(known[c][changed])]
+            if differing:  # else they are one experiment under two names
+                values = (_value(known, plain, differing), _value(known, changed, differing))
+                found.append(Change(known.family[plain], unit, values, plain, changed))
+    return sorted(found, key=lambda one: (one.family, one.plain, one.setting, one.changed))
+
+
+def _unit(column: str) -> str:
+    """Return what is changed as one: a schedule has several settings."""
+    return "schedule" if column.startswith("schedule.") else column
+
+
+def _value(known: pd.DataFrame, name: str, columns: list[str]) -> str:
+    """Return the settings of an experiment in words."""
+    values = [known[column][name] for column in columns]
+    words = ["none" if np.ndim(v) == 0 and pd.isna(v) else _plain(v) for v in values]
+    ends = [column.rpartition(".")[2] for column in columns]
+    if len(columns) == 1:
+        return words[0]
+    return ", ".join(f"{end} {word}" for end, word in zip(ends, words, strict=True))
+
+
+def _plain(value: Any) -> str:
+    if np.ndim(value):
+        return "–".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def panels(runs: pd.DataFrame, family: str) -> list[Comparison]:

@@ -11,6 +11,8 @@ from trainstudy import estimates
 
 PUBLISHED_DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
 REPORTS = ("A", "B")
+SCORES = ("accuracy", "perplexity")
+BUDGETS = (60, 300, 600)  # seconds of training and evaluation at which runs are compared
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,34 @@ class Results:
 
     @cached_property
     def facts(self) -> pd.DataFrame:
-        """The runs, with what over-fitting and prediction add: rise, gap_last, memory_predicted."""
+        """The runs, with what over-fitting, prediction and equal times add.
+
+        rise, gap_last and others, memory_predicted, validation_accuracy_after_60_s and others.
+        """
         added = self.over_fitting.drop(columns="verdict")
         facts = self.runs.merge(added, on=["experiment", "seed"], how="left")
         predicted = self.predicted.set_index("experiment").total if len(self.predicted) else {}
-        return facts.assign(memory_predicted=facts.experiment.map(predicted))
+        facts["memory_predicted"] = facts.experiment.map(predicted)
+        return facts.merge(self._after_seconds, on=["experiment", "seed"], how="left")
+
+    @cached_property
+    def _after_seconds(self) -> pd.DataFrame:
+        """Validation scores of every run, read off its curve at BUDGETS."""
+        own = self.metrics[(self.metrics.split == "validation") & self.metrics.metric.isin(SCORES)]
+        rows = []
+        for key, run in own.sort_values("epoch").groupby(["experiment", "seed"]):
+            row = dict(zip(("experiment", "seed"), key, strict=True))
+            for metric, curve in run.groupby("metric"):
+                row |= {after(metric, s): estimates.at_seconds(curve, s) for s in BUDGETS}
+            rows.append(row)
+        columns = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
+        return pd.DataFrame(rows, columns=["experiment", "seed", *columns])
+
+    @cached_property
+    def largest_gradient_norms(self) -> dict[str, float]:
+        """The largest norm of the gradient in any step, by experiment, where it was recorded."""
+        rows = self.metrics[self.metrics.metric == "gradient_norm_largest"]
+        return rows.groupby("experiment").value.max().to_dict()
 
     @cached_property
     def comparable(self) -> set[str]:
@@ -63,6 +88,11 @@ class Results:
             chosen = self.runs[[*keys, "best_epoch"]].rename(columns={"best_epoch": "epoch"})
             return rows.merge(chosen, on=[*keys, "epoch"]).set_index(keys).value
         return rows.sort_values("epoch").groupby(keys).value.last()
+
+
+def after(metric: str, seconds: int) -> str:
+    """Return the name of a validation score after some seconds, as a column of the facts."""
+    return f"validation_{metric}_after_{seconds}_s"
 
 
 def read(

@@ -10,6 +10,12 @@ from trainstudy import config, grids, missing
 
 ROOT = Path(__file__).parents[2]
 FULL = yaml.safe_load((ROOT / "config.yaml").read_text())
+# The groups that are run unless others are asked for.
+FULL["experiments"] = {
+    name: one
+    for name, one in grids.expanded(FULL["experiments"]).items()
+    if config.setting(FULL | {"experiments": {name: one}}, name, "group") in FULL["select"]
+}
 
 
 def resolve(**changes: object) -> dict[str, dict]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from trainstudy import claims
 from trainstudy.results import Results
-from trainstudy.tables import cost, images, scores
+from trainstudy.tables import changes, cost, images, scores
 from trainstudy.tables.html import to_html, to_page
 
 __all__ = ["TABLES", "build", "to_html", "to_page"]
@@ -23,7 +23,11 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
     "over-fitting": scores.over_fitting,
     "cnn-against-vit": images.cnn_against_vit,
     "attention-parameters": images.attention_parameters,
+    "single-changes": changes.single_changes,
+    "norm-stability": changes.norm_stability,
     "wall-clock": cost.wall_clock,
+    "equal-time": cost.equal_time,
+    "spent": cost.spent,
     "memory": cost.memory,
     "memory-predicted": cost.memory_predicted,
 }

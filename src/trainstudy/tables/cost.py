@@ -4,7 +4,8 @@ import json
 
 import pandas as pd
 
-from trainstudy.results import Results
+from trainstudy import comparisons
+from trainstudy.results import BUDGETS, SCORES, Results, after
 from trainstudy.tables import columns
 
 MEASURES = {
@@ -38,9 +39,61 @@ def wall_clock(results: Results) -> pd.DataFrame:
     first = runs.groupby("experiment").first()
     table["unit"] = first["throughput_unit"] + "/s"
     table["threads"] = first["threads"]
-    table["device"] = first["device"].where(first["device"] != "CPU", first["machine"].map(_cpu))
+    table["device"] = _machines(runs)
     columns.add_reports(table, results, "seconds_per_epoch", "train", " (s)")
     return table.reset_index().sort_values(["family", "training s per epoch"], ignore_index=True)
+
+
+def equal_time(results: Results) -> pd.DataFrame:
+    """Return validation scores after equal times, read off the curves; best at last comes first.
+
+    Times are those of training and evaluation, without compiling. Between two epochs the score lies
+    on the straight line; before the first and after the last there is none.
+    """
+    runs = results.facts[results.facts.status == "finished"]
+    table = columns.heads(runs, family="family")
+    table.insert(1, "layers", comparisons.settings(runs).layers)
+    table["machine"] = _machines(runs)
+    for metric in SCORES:
+        for seconds in BUDGETS:
+            values = columns.by_experiment(columns.alone(runs), after(metric, seconds))
+            if values.notna().any():
+                columns.add(table, f"{metric} after {seconds // 60} min", values)
+    return _best_first(table)
+
+
+def _best_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort by family, and within it by the score after the longest time that any run reached."""
+    rank = pd.Series(0.0, index=table.index)
+    for _, rows in table.groupby("family"):
+        reached = rows.dropna(axis="columns", how="all")
+        scores = [name for name in reached if " after " in name and not name.endswith(" ±")]
+        if scores:
+            lowest_first = "perplexity" in scores[-1]
+            rank.update(rows[scores[-1]].rank(ascending=lowest_first, na_option="bottom"))
+    ranked = table.assign(rank=rank).sort_values(["family", "rank"])
+    return ranked.drop(columns="rank").reset_index()
+
+
+def spent(results: Results) -> pd.DataFrame:
+    """Return what every experiment cost, all seeds together, and last the whole study.
+
+    Core-hours are seconds of the run times its threads, for runs without a GPU; energy is what the
+    GPU's driver reports.
+    """
+    runs = results.runs.assign(hours=results.runs.seconds_total * results.runs.threads / 3600)
+    on_cpu = runs.device == "CPU"
+    table = pd.DataFrame(
+        {
+            "runs": runs.groupby("experiment").size(),
+            "machine": _machines(runs),
+            "CPU core-hours": runs[on_cpu].groupby("experiment").hours.sum(),
+            "GPU seconds": runs[~on_cpu].groupby("experiment").seconds_total.sum(),
+            "GPU energy (kJ)": runs.groupby("experiment").energy.sum(min_count=1) / 1000,
+        }
+    ).rename_axis("experiment")
+    total = table.drop(columns="machine").sum(min_count=1).to_frame("all runs").T
+    return pd.concat([table, total.assign(machine="")]).rename_axis("experiment").reset_index()
 
 
 def memory(results: Results) -> pd.DataFrame:
@@ -78,6 +131,12 @@ def memory_predicted(results: Results) -> pd.DataFrame:
     else:
         table["measured"] = "no GPU"
     return table.reset_index()
+
+
+def _machines(runs: pd.DataFrame) -> pd.Series:
+    """Return the GPU, or else the processor, by experiment."""
+    first = runs.groupby("experiment").first()
+    return first["device"].where(first["device"] != "CPU", first["machine"].map(_cpu))
 
 
 def _cpu(machine: str) -> str:

@@ -52,11 +52,11 @@ def _is_missing(value: object) -> bool:
 
 
 def _number(value: float, column: str) -> str:
+    sign = "+" if "difference" in column else ""
     if "accuracy" in column or column.endswith("(%)"):
-        return f"{100 * value:.2f} %"
+        return f"{100 * value:{sign}.2f} %"
     if math.isinf(value):  # a perplexity may be beyond all numbers
         return "∞"
-    sign = "+" if "difference" in column else ""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):{sign},}"
     return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4g}"
