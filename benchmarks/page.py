@@ -105,22 +105,24 @@ def profile(result: dict) -> str:
 
 
 def precision(result: dict) -> str:
-    """Return bfloat16 beside the spread of float32."""
+    """Return bfloat16, and the published augmentation, beside the spread of float32."""
     lines = [
         machine(result),
         "",
         "| case | data | loss after 100 steps, fp32 (lowest–highest of the seeds) | bf16 "
-        "| validation after one epoch, fp32 | bf16 |",
-        "|---|---|---|---|---|---|",
+        "| per image | validation after one epoch, fp32 | bf16 | per image |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for case, runs in result["runs"].items():
         cells = []
         for measure in ("loss", "validation"):
             values = [run[measure] for run in runs["fp32"].values()]
             cells.append(f"{min(values):.4g}–{max(values):.4g} ({len(values)} seeds)")
-            cells.append(", ".join(f"{run[measure]:.4g}" for run in runs["bf16"].values()))
+            for variant in ("bf16", "per image"):
+                found = runs.get(variant, {}).values()
+                cells.append(", ".join(f"{run[measure]:.4g}" for run in found) or "–")
         some = next(iter(runs["fp32"].values()))
-        cells[2] = f"{some['measure']} {cells[2]}"
+        cells[3] = f"{some['measure']} {cells[3]}"
         lines.append(f"| {case} | {some['data']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -144,10 +146,13 @@ def sharing(result: dict) -> str:
 
 
 def fill(page: str, name: str, text: str) -> str:
-    """Return the page with the part of that name replaced."""
+    """Return the page with a part replaced; the first of a GPU is put behind that of the CPU."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     if begin not in page:
-        raise SystemExit(f"{PAGE.name} has no part {name}")
+        before = f"<!-- end {name.replace('cuda', 'cpu')} -->"
+        if before not in page:
+            raise SystemExit(f"{PAGE.name} has no part {name}")
+        page = page.replace(before, f"{before}\n\n{begin}\n{end}")
     return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.S)
 
 

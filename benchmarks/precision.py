@@ -1,29 +1,48 @@
-"""Does bfloat16 learn what float32 learns? One epoch of each case in both, with several seeds.
+"""Does the fast path learn what the textbook learns? One epoch of each case, with several seeds.
 
-Reads prepared data (`snakemake data/prepared/cifar10.safetensors` makes them) and adds what it
-measured to benchmarks/results/<device>-precision.json, so that it can be run seed by seed.
+In float32, in bfloat16, and, for images, in bfloat16 with the published augmentation: that of
+torchvision, one image at a time. Reads prepared data (`snakemake data/prepared/cifar10.safetensors`
+makes them) and adds what it measured to benchmarks/results/<device>-precision.json, so that it can
+be run seed by seed.
 """
 
 import argparse
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import textbook
 import torch
 from bench import HERE, ROOT, facts, save
 from worker import experiment
 
 from trainstudy import compilation, data, models, optimizers
-from trainstudy.tasks import TASKS, stream
+from trainstudy.arrays import Dataset
+from trainstudy.tasks import TASKS, Task, stream
 
 # The text ships inside Python and is short: small batches give an epoch of about 100 steps.
 PYDOCS = {"dataset": "pydocs", "model.embedding": "learned", "batch_size": 4}
 CASES = {"vit-2": {}, "vit-6": {}, "resnet": {}, "lstm-1": PYDOCS, "lstm-4": PYDOCS}
+VARIANTS = {"fp32": "fp32", "bf16": "bf16", "per image": "bf16"}  # by name, their precision
 STEPS = 100  # after which the loss is compared: the mean over the last ten of them
 
 
-def learn(case: str, precision: str, seed: int, prepared: Path) -> dict:
+def batches(task: Task, dataset: Dataset, variant: str) -> Iterator:
+    """Return the batches of one epoch."""
+    if variant != "per image":
+        return task.batches(1)
+    pixels, labels = dataset.arrays["train.images"], dataset.arrays["train.labels"]
+    means = dataset.manifest["mean"], dataset.manifest["deviation"]
+    images = textbook.Photographs(pixels, labels, *means)
+    return itertools.islice(
+        textbook.image_batches(images, task.batch_size, task.device), task.steps
+    )
+
+
+def learn(case: str, variant: str, seed: int, prepared: Path) -> dict:
     """Train one epoch; return the loss around step 100 and the validation score."""
-    settings = experiment(case, CASES[case] | {"precision": precision})
+    settings = experiment(case, CASES[case] | {"precision": VARIANTS[variant]})
     dataset = data.find(settings["dataset"]).load(prepared / f"{settings['dataset']}.safetensors")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(stream(seed, 0, "initialisation").initial_seed())
@@ -35,7 +54,7 @@ def learn(case: str, precision: str, seed: int, prepared: Path) -> dict:
         learner, _ = compilation.compile_training(task, model)
     model.train()
     losses = torch.zeros(task.steps, device=device)
-    for step, batch in enumerate(task.batches(1)):
+    for step, batch in enumerate(batches(task, dataset, variant)):
         objective, _ = task.loss(learner, batch)
         optimizer.zero_grad(set_to_none=True)
         objective.backward()
@@ -54,6 +73,7 @@ def learn(case: str, precision: str, seed: int, prepared: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--prepared", type=Path, default=ROOT / "data" / "prepared")
     chosen = parser.parse_args()
@@ -62,11 +82,13 @@ def main() -> None:
     found = json.loads(file.read_text())["runs"] if file.exists() else {}
     for case in chosen.cases:
         for seed in chosen.seeds:
-            for precision in ("fp32", "bf16"):
-                result = learn(case, precision, seed, chosen.prepared)
-                found.setdefault(case, {}).setdefault(precision, {})[str(seed)] = result
+            for variant in chosen.variants:
+                if variant == "per image" and case.startswith("lstm"):
+                    continue
+                result = learn(case, variant, seed, chosen.prepared)
+                found.setdefault(case, {}).setdefault(variant, {})[str(seed)] = result
                 print(
-                    f"{case} seed {seed} {precision}: loss {result['loss']:.4f}, "
+                    f"{case} seed {seed} {variant}: loss {result['loss']:.4f}, "
                     f"validation {result['measure']} {result['validation']:.4f}",
                     flush=True,
                 )

@@ -163,6 +163,7 @@ def test_measured_scores_stand_beside_both_reports_with_their_differences(tmp_pa
     assert (row["measured"], row["A"], row["B"]) == (78, 80, 70)
     assert (row["difference to A"], row["difference to B"]) == (-2, 8)
     assert (row["nearer report"], row["difference to the nearer"]) == ("A", -2)
+    assert row["spread of A and B"] == "inside"
     alone = row_of(table, "lstm-c", "train", "perplexity")
     assert pd.isna(alone["A"])
     assert pd.isna(alone["nearer report"])
@@ -175,6 +176,7 @@ def test_a_report_that_alone_has_a_figure_is_the_nearer_one_if_there_is_a_measur
     assert row["B"] == 140
     assert pd.isna(row["measured"])
     assert pd.isna(row["nearer report"])
+    assert pd.isna(row["spread of A and B"])
 
 
 def test_accuracies_beside_the_reports_are_in_per_cent(tmp_path):
@@ -183,6 +185,7 @@ def test_accuracies_beside_the_reports_are_in_per_cent(tmp_path):
     assert row["measured"] == pytest.approx(65)
     assert row["difference to A"] == pytest.approx(3)
     assert row["nearer report"] == "B"
+    assert row["spread of A and B"] == "outside"
 
 
 def test_published_cost_and_cnns_stand_beside_those_measured(tmp_path):

@@ -85,7 +85,10 @@ def _against_reports(results: Results, family: str, units: dict[str, str]) -> pd
 
 
 def _with_differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Add measured minus published for both reports, which of them is nearer, and by how much."""
+    """Add measured minus published for both reports, which is nearer, by how much, and the spread.
+
+    Where both published a figure, "inside" is between them, ends included.
+    """
     for report in REPORTS:
         table[f"difference to {report}"] = table["measured"] - table[report]
     apart = table[[f"difference to {report}" for report in REPORTS]]
@@ -94,4 +97,8 @@ def _with_differences(table: pd.DataFrame) -> pd.DataFrame:
     table["nearer report"] = nearer.str.removeprefix("difference to ").reindex(table.index)
     distance = {name: apart.loc[name, column] for name, column in nearer.items()}
     table["difference to the nearer"] = pd.Series(distance, dtype=float)
+    both = table[["measured", *REPORTS]].dropna()
+    published = both[list(REPORTS)]
+    inside = both["measured"].between(published.min(axis=1), published.max(axis=1))
+    table["spread of A and B"] = inside.map({True: "inside", False: "outside"})
     return table
