@@ -37,6 +37,9 @@ reference: $(VENV)/run.installed
 	mkdir -p reference/$(KEPT)/tables
 	cp results/reference-$(KEPT)/tables/*.csv reference/$(KEPT)/tables/
 	cp results/reference-$(KEPT)/report.html reference/$(KEPT)/
+	cp results/reference-$(KEPT)/figures/measured-against-published.png reference/$(KEPT)/
+	cp results/reference-$(KEPT)/figures/vit-curves-epochs.png reference/$(KEPT)/
+	PYTHONPATH=src python reference/readme.py reference/$(KEPT)
 	@echo "The report: $(CURDIR)/reference/$(KEPT)/report.html"
 
 test: $(VENV)/dev.installed
@@ -46,15 +49,15 @@ test-all: $(VENV)/dev.installed
 	pytest -m ""
 
 lint: $(VENV)/dev.installed
-	ruff check src tests workflow envs benchmarks
-	ruff format --check src tests workflow envs benchmarks
+	ruff check src tests workflow envs benchmarks reference
+	ruff format --check src tests workflow envs benchmarks reference
 	snakefmt --check Snakefile workflow
 	mypy
 	snakemake --lint
 
 format: $(VENV)/dev.installed
-	ruff check --fix src tests workflow envs benchmarks
-	ruff format src tests workflow envs benchmarks
+	ruff check --fix src tests workflow envs benchmarks reference
+	ruff format src tests workflow envs benchmarks reference
 	snakefmt Snakefile workflow
 
 # Speed and memory against the textbook's training step. Needs the machine for itself, 15 minutes.

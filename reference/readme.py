@@ -1,0 +1,91 @@
+"""Put the main table of what is kept into README.md, between <!-- begin …> and <!-- end …>.
+
+`make reference` runs it; it reads the Parquet files in reference/<study> alone.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from trainstudy import config, estimates, origin, results, summary
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def read(kept: Path) -> results.Results:
+    """Return the results in a folder of kept ones."""
+    files = {name: str(kept / f"{name}.parquet") for name in config.RESULT_FILES}
+    published = str(ROOT / "resources" / "published.csv")
+    return results.read(files | {"published": published}, groups={}, claims={})
+
+
+def table(found: results.Results) -> str:
+    """Return banner and table as Markdown: a row an experiment, by family and validation score."""
+    notes = [f"> **Note.** {text[0].upper()}{text[1:]}" for text in origin.banners(found.runs)]
+    lines = [
+        "\n>\n".join(notes), "",
+        "| experiment | seeds | validation | A | B | between A and B | test | s per epoch |",
+        "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for family, score in summary.SCORE.items():
+        runs = found.runs[found.runs.family == family]
+        beside = summary.beside_published(found, family)
+        for name in _best_first(runs, score):
+            lines.append(_row(runs[runs.experiment == name], score, beside))
+    return "\n".join(lines)
+
+
+def _best_first(runs: pd.DataFrame, score: str) -> list[str]:
+    means = runs.groupby("experiment")[f"validation_{score}_best"].mean()
+    return list(means.sort_values(ascending=score in summary.LOWER_IS_BETTER).index)
+
+
+def _row(runs: pd.DataFrame, score: str, beside: pd.DataFrame) -> str:
+    name = runs.experiment.iloc[0]
+    published = beside.loc[name] if name in beside.index else pd.Series(dtype=float)
+    both = [published.get(report) for report in results.REPORTS]
+    inside = "–"
+    if published.get("measured") is not None and not pd.isna(both).any():
+        inside = "yes" if min(both) <= published["measured"] <= max(both) else "no"
+    # Beside the reports by their estimator and epoch; without them by the textbook's, best epoch.
+    values = list(runs[f"validation_{score}_best"])
+    shown = published.get("measured", estimates.interval(values)[0])
+    cells = [
+        f"`{name}`", str(len(runs)), _written(shown, score), *(_written(v, score) for v in both),
+        inside, _with_interval(list(runs[f"test_{score}_best"]), score),
+        f"{runs.seconds_training.mean():,.1f}",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _with_interval(values: list[float], score: str) -> str:
+    mean, half = estimates.interval(values)
+    return _written(mean, score) + ("" if half is None else f" ± {_number(half, score)}")
+
+
+def _written(value: float | None, score: str) -> str:
+    return "–" if value is None or pd.isna(value) else summary.written(value, score)
+
+
+def _number(value: float, score: str) -> str:
+    return f"{100 * value:.2f}" if score == "accuracy" else f"{value:.4g}"
+
+
+def filled(text: str, made: str) -> str:
+    """Return the README with another table."""
+    begin, end = "<!-- begin reference -->", "<!-- end reference -->"
+    return re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{made}\n{end}", text, flags=re.S)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kept", type=Path, help="folder of what is kept")
+    made = table(read(parser.parse_args().kept))
+    README.write_text(filled(README.read_text(encoding="utf-8"), made), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
