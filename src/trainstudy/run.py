@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from trainstudy import checkpoint, data, fetch, gpu, models, provenance, records, trainer
+from trainstudy import checkpoint, data, fetch, files, gpu, models, provenance, records, trainer
 from trainstudy.arrays import Dataset
 from trainstudy.tasks import TASKS, Task, stream
 
@@ -79,9 +79,8 @@ def train(
         records.write([facts], records.RUNS, run_file)
         # One key: the library writes several in random order, and equal runs should be equal files.
         described = {"experiment": name, "seed": seed, "epoch": outcome.best_epoch}
-        save_file(outcome.weights, weights_file, metadata={"run": json.dumps(described)})
-        for file in (metrics_file, run_file, weights_file):
-            checkpoint.sync(file)
+        with files.whole(weights_file) as part:
+            save_file(outcome.weights, part, metadata={"run": json.dumps(described)})
         saved.remove()
 
 
