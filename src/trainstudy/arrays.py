@@ -1,5 +1,6 @@
 """The prepared form of every data set: one safetensors file and one JSON manifest."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,15 @@ def prepare(name: str, downloads: Path, file: Path, manifest_file: Path) -> None
 
 
 def save(arrays: dict[str, np.ndarray], manifest: dict, file: Path, manifest_file: Path) -> None:
-    """Write a data set; the manifest gains the shape of every array and the file's checksum."""
+    """Write a data set; the manifest gains the shape of every array and two checksums.
+
+    sha256: of the file of arrays; manifest_sha256: of all else that the manifest says.
+    """
     with files.whole(file) as part:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part)
     shapes = {name: [*array.shape] for name, array in arrays.items()}
     complete = {**manifest, "shapes": shapes, "sha256": fetch.sha256(file)}
+    complete["manifest_sha256"] = _checksum(complete)
     with files.whole(manifest_file) as part:
         part.write_text(json.dumps(complete, indent=2, sort_keys=True) + "\n")
 
@@ -62,20 +67,38 @@ def save(arrays: dict[str, np.ndarray], manifest: dict, file: Path, manifest_fil
 def load(file: Path) -> Dataset:
     """Read a data set; the manifest lies beside it with the ending .json.
 
-    Raises DataError where the file is not, byte for byte, the one that the manifest describes.
+    Raises DataError where the file is not, byte for byte, the one that the manifest describes, or
+    where that has changed itself.
     """
-    manifest_file = file.with_suffix(".json")
-    again = f"Delete {file} and {manifest_file} and run again."
-    try:
-        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-        expected = manifest["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise files.DataError(f"{manifest_file} is broken ({error!r}). {again}") from error
-    if fetch.sha256(file) != expected:
-        raise files.DataError(f"{file} has changed since it was prepared. {again}")
+    manifest = read_manifest(file.with_suffix(".json"))
+    if fetch.sha256(file) != manifest["sha256"]:
+        raise files.DataError(f"{file} has changed since it was prepared. {_cure(file)}")
     with safe_open(file, framework="numpy") as stored:
         arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, no dict
     return Dataset(arrays, manifest)
+
+
+def read_manifest(file: Path) -> dict:
+    """Read a manifest. Raises DataError where it does not say what was written."""
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        expected = manifest["manifest_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise files.DataError(f"{file} is broken ({error!r}). {_cure(file)}") from error
+    if _checksum(manifest) != expected:
+        raise files.DataError(f"{file} has changed since it was prepared. {_cure(file)}")
+    return manifest
+
+
+def _checksum(manifest: dict) -> str:
+    """Return the SHA-256 of what a manifest says, but for its own."""
+    content = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _cure(file: Path) -> str:
+    pair = f"{file.with_suffix('.safetensors')} and {file.with_suffix('.json')}"
+    return f"Delete {pair} and run again."
 
 
 def split_images(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -22,6 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from trainstudy import files
+
 log = logging.getLogger(__name__)
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
@@ -123,7 +125,7 @@ class Checkpoints(Unsaved):
             if latest.exists():
                 latest.replace(previous)
             new.replace(latest)
-            sync(self.folder)
+            files.sync(self.folder)
         except (OSError, SafetensorError) as error:
             log.warning("no checkpoint could be written, the one before is kept: %s", error)
             self._sweep()
@@ -173,15 +175,6 @@ class Checkpoints(Unsaved):
                 file.unlink(missing_ok=True)
 
 
-def sync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _wait_for(lock: int) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -195,7 +188,7 @@ def _write(file: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> Non
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(facts)
     save_file(stored, file, metadata={"facts": text, "sha256": _checksum(text, stored)})
-    sync(file)
+    files.sync(file)
 
 
 def _read(file: Path) -> Saved:

@@ -10,12 +10,15 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
+from trainstudy import files
+
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 SILENCE = 30  # seconds without a byte, after which a connection counts as dropped
 SLOWEST, WINDOW = 1_000, 60  # bytes a second, over so many seconds; slower counts as dropped
 LARGEST, LARGEST_SUMS = 2 << 30, 16 << 20  # bytes, of a file whose size is not pinned
+HOPS = 30  # redirections of one download
 
 
 class FetchError(Exception):
@@ -54,7 +57,7 @@ def fetch(path: str, source: Source, target: Path, mirror: str | None = None) ->
             source = Source(f"{mirror.rstrip('/')}/{path}", sha256=checksum)
         _transfer(source.url, part, source.size or LARGEST)
         _verify(part, source, target)
-        part.replace(target)
+        files.rename(part, target)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -134,6 +137,8 @@ def _transfer(address: str, part: Path, limit: int) -> None:
             file = Path(url2pathname(urlsplit(address).path) if scheme else address)
             if not file.is_file():
                 raise FetchError(f"{file} does not exist. Is the key 'mirror' right?")
+            if file.stat().st_size > limit:
+                raise FetchError(f"{file} holds more than the {limit:,} bytes expected of it.")
             shutil.copyfile(file, part)
         else:
             raise FetchError(f"{address}: a mirror is a folder, file://, http:// or https://.")
@@ -176,8 +181,7 @@ def _receive(session, url: str, part: Path, limit: int) -> None:
     """Take one answer; one that goes on behind what lies in `part` already is added to it."""
     stored = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={stored}-"} if stored else {})
-    hooks = {"response": _check_redirection}
-    with session.get(url, headers=headers, hooks=hooks, stream=True, timeout=SILENCE) as answer:
+    with _answer(session, url, headers) as answer:
         if answer.status_code == 416:  # nothing lies behind: what is stored is whole, or not ours
             return
         answer.raise_for_status()
@@ -199,16 +203,31 @@ def _receive(session, url: str, part: Path, limit: int) -> None:
                     began, counted = time.monotonic(), 0
 
 
-def _check_redirection(answer, *_args, **_kwargs) -> None:
-    """Let a server send us to another one, as large hosts do, but never out of https."""
-    if answer.is_redirect:
-        target = urljoin(answer.url, answer.headers["Location"])
-        allowed = ("https",) if urlsplit(answer.url).scheme == "https" else ("https", "http")
-        if urlsplit(target).scheme not in allowed:
-            raise FetchError(
-                f"{answer.url} leads to {target}, which is not followed: only "
-                f"{' and '.join(f'{scheme}://' for scheme in allowed)} from there."
-            )
+def _answer(session, url: str, headers: dict[str, str]):
+    """Ask for an address, and where the answer leads elsewhere, as large hosts' do, ask there."""
+    import requests
+
+    # Where requests finds a redirection it reads the answer's body, however long, into memory.
+    session.get_redirect_target = lambda answer: None
+    for _ in range(HOPS + 1):
+        answer = session.get(url, headers=headers, stream=True, timeout=SILENCE)
+        if not answer.is_redirect:
+            return answer
+        answer.close()
+        url = _redirected(answer)
+    raise requests.TooManyRedirects(f"Exceeded {HOPS} redirects.")
+
+
+def _redirected(answer) -> str:
+    """Return where a server sends us. Raises FetchError where that leads out of https."""
+    target = urljoin(answer.url, answer.headers["Location"])
+    allowed = ("https",) if urlsplit(answer.url).scheme == "https" else ("https", "http")
+    if urlsplit(target).scheme not in allowed:
+        raise FetchError(
+            f"{answer.url} leads to {target}, which is not followed: only "
+            f"{' and '.join(f'{scheme}://' for scheme in allowed)} from there."
+        )
+    return target
 
 
 def _progress(name: str, total: int):

@@ -1,5 +1,6 @@
 """Reading files that may be broken, and writing files so that none is ever found half-written."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,13 +21,30 @@ def whole(file: Path) -> Iterator[Path]:
     part = file.with_name(f"{file.stem}.part{file.suffix}")
     try:
         yield part
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        part.replace(file)
+        rename(part, file)
     except BaseException as error:
         error.add_note(f"{file} was not written.")
         part.unlink(missing_ok=True)
         raise
+
+
+def rename(part: Path, file: Path) -> None:
+    """Give a complete file its final name; content and name are on the disk afterwards."""
+    sync(part)
+    part.replace(file)
+    sync(file.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot do it for folders
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -38,7 +56,7 @@ def sound(file: Path) -> Iterator[None]:
         yield
     except (DataError, FileNotFoundError, PermissionError):
         raise
-    except (pa.ArrowException, OSError, EOFError, ValueError, MemoryError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError, MemoryError, RecursionError) as error:
         raise DataError(f"{file} is broken ({_first_line(error)}). {cure(file)}") from error
 
 

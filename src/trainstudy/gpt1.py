@@ -11,6 +11,7 @@ _REPOSITORY = (
     "a69b5c43b0462452890bca8ff92fb75dee9290cf/model"
 )
 VOCABULARY, SIZE, POSITIONS = 40_478, 768, 512  # tokens, embedding size, positions
+LARGEST = 64 << 20  # bytes of the vocabulary or of the merges; the originals have under 1 MB
 
 BPE_SOURCES = {
     "gpt1/encoder_bpe_40000.json": Source(
@@ -61,7 +62,7 @@ def tokenizer(vocabulary: Path, merges: Path):
 def _vocabulary(file: Path) -> dict[str, int]:
     """Read {token: id}; the ids are those of rows of an embedding, so none may be missing."""
     with files.sound(file):
-        tokens = json.loads(file.read_text(encoding="utf-8"))
+        tokens = json.loads(_text(file))
     ids = list(tokens.values()) if isinstance(tokens, dict) else []
     if not all(type(number) is int for number in ids) or sorted(ids) != list(range(len(ids))):
         raise files.DataError(f"{file} does not number its tokens 0, 1, 2, …. {files.cure(file)}")
@@ -70,10 +71,17 @@ def _vocabulary(file: Path) -> dict[str, int]:
     return tokens
 
 
+def _text(file: Path) -> str:
+    """Read a text. Raises DataError for one that is larger than a vocabulary or merges can be."""
+    if file.stat().st_size > LARGEST:
+        raise files.DataError(f"{file} holds more than {LARGEST:,} bytes. {files.cure(file)}")
+    return file.read_text(encoding="utf-8")
+
+
 def _merges(file: Path) -> list[tuple[str, str]]:
     """Read the pairs of tokens to merge, one a line below a heading."""
     with files.sound(file):
-        lines = file.read_text(encoding="utf-8").split("\n")
+        lines = _text(file).split("\n")
     pairs = []
     for number, line in enumerate(lines[1:], start=2):
         left, *right = line.split(" ")

@@ -7,11 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from trainstudy import checkpoint, data, fetch, gpu, models, provenance, records, trainer
+from trainstudy import (
+    arrays,
+    checkpoint,
+    data,
+    fetch,
+    files,
+    gpu,
+    models,
+    provenance,
+    records,
+    trainer,
+)
 from trainstudy.arrays import Dataset
 from trainstudy.tasks import TASKS, Task, stream
 
@@ -44,10 +54,11 @@ def train(
     torch.set_num_threads(threads)
     _choose_algorithms(deterministic)
     dataset = data.find(settings["dataset"]).load(prepared)
-    identity = _identity(settings, seed, deterministic, dataset, table, code)
+    embedding = None if table is None else arrays.load(table)
+    identity = _identity(settings, seed, deterministic, dataset, embedding, code)
     with checkpoint.Checkpoints(checkpoints, identity, checkpoint_seconds) as saved:
         with _device() as (device, card):
-            model = _model(settings, seed, dataset, table).to(device)
+            model = _model(settings, seed, dataset, embedding).to(device)
             task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
             log.info(
                 "%s, seed %d: %s parameters on %s, %s, data: %s (%s)",
@@ -79,9 +90,8 @@ def train(
         records.write([facts], records.RUNS, run_file)
         # One key: the library writes several in random order, and equal runs should be equal files.
         described = {"experiment": name, "seed": seed, "epoch": outcome.best_epoch}
-        save_file(outcome.weights, weights_file, metadata={"run": json.dumps(described)})
-        for file in (metrics_file, run_file, weights_file):
-            checkpoint.sync(file)
+        with files.whole(weights_file) as part:
+            save_file(outcome.weights, part, metadata={"run": json.dumps(described)})
         saved.remove()
 
 
@@ -115,7 +125,7 @@ def _identity(
     seed: int,
     deterministic: bool,
     dataset: Dataset,
-    table: Path | None,
+    embedding: Dataset | None,
     code: Sequence[Path],
 ) -> dict[str, object]:
     """Return all that decides the result of a run: settings, and hashes of code and data."""
@@ -123,17 +133,19 @@ def _identity(
         **{f"settings.{key}": value for key, value in records.flatten(settings).items()},
         "seed": seed,
         "deterministic": deterministic,
-        "data": dataset.manifest["sha256"],
-        "embedding": None if table is None else fetch.sha256(table),
+        "data": dataset.manifest["manifest_sha256"],  # of the arrays' checksum, too
+        "embedding": embedding and embedding.manifest["manifest_sha256"],
         "torch": torch.__version__,
         **{f"code {file}": fetch.sha256(file) for file in code},
     }
 
 
-def _model(settings: dict, seed: int, dataset: Dataset, table: Path | None) -> torch.nn.Module:
-    embedding = None if table is None else torch.from_numpy(np.load(table, allow_pickle=False))
+def _model(
+    settings: dict, seed: int, dataset: Dataset, embedding: Dataset | None
+) -> torch.nn.Module:
+    table = None if embedding is None else torch.from_numpy(embedding.arrays["embedding"])
     torch.manual_seed(stream(seed, 0, "initialisation").initial_seed())
-    return models.build(settings["family"], settings["model"], dataset.manifest, embedding)
+    return models.build(settings["family"], settings["model"], dataset.manifest, table)
 
 
 def _device_name(device: torch.device) -> str:

@@ -45,6 +45,46 @@ def test_a_changed_bit_is_found(tmp_path):
         arrays.load(file)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mean", [0.25]),
+        ("bytes", {"train": 401}),
+        ("shapes", {}),
+        ("more", 1),
+        ("sha256", "0" * 64),
+    ],
+)
+def test_a_changed_manifest_is_found(tmp_path, key, value):
+    file, manifest = tmp_path / "set.safetensors", tmp_path / "set.json"
+    arrays.save(ARRAYS, {"mean": (0.5,), "bytes": {"train": 400}}, file, manifest)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {key: value}))
+    said = f"{manifest} has changed since .* Delete {file} and {manifest} and run again"
+    with pytest.raises(DataError, match=said):
+        arrays.load(file)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Return a prepared file, the manifest beside it, and what that holds."""
+    file = tmp_path_factory.mktemp("pair") / "set.safetensors"
+    arrays.save(ARRAYS, {"mean": [0.5], "origin": "größer"}, file, file.with_suffix(".json"))
+    return file, file.with_suffix(".json").read_bytes()
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_changed_bit_of_a_manifest_changes_what_it_says(pair, place, bit):
+    file, whole = pair
+    content = bytearray(whole)
+    content[int(place * len(content))] ^= 1 << bit
+    file.with_suffix(".json").write_bytes(content)
+    try:
+        found = arrays.load(file).manifest
+    except DataError:
+        return
+    assert found == json.loads(whole)  # \u00F6 for \u00f6
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b"1"])
 def test_a_broken_manifest_is_named(tmp_path, content):
     file, manifest = tmp_path / "set.safetensors", tmp_path / "set.json"
@@ -74,11 +114,14 @@ def test_an_array_that_lies_crosswise_in_memory_is_saved_right(tmp_path):
     np.testing.assert_array_equal(loaded, crosswise)
 
 
-def test_the_manifest_gains_shapes_and_the_checksum_of_the_file(tmp_path):
+def test_the_manifest_gains_shapes_and_checksums_of_the_file_and_of_itself(tmp_path):
     file, manifest = tmp_path / "set.safetensors", tmp_path / "set.json"
     arrays.save(ARRAYS, {"classes": 10}, file, manifest)
-    assert json.loads(manifest.read_text()) == arrays.load(file).manifest
-    assert arrays.load(file).manifest == {
+    found = arrays.load(file).manifest
+    assert json.loads(manifest.read_text()) == found
+    own = found.pop("manifest_sha256")
+    assert own == hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    assert found == {
         "classes": 10,
         "shapes": {"train.images": [2, 3, 4, 4], "train.labels": [2], "train.tokens": [2]},
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),

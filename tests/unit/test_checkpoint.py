@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny import settings, start
-from trainstudy import checkpoint
+from trainstudy import checkpoint, files
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.trainer import fit
 
@@ -138,8 +138,8 @@ def test_settings_compare_equal_after_their_way_through_a_file(tmp_path):
 
 def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     done = []
-    sync, replace = checkpoint.sync, Path.replace
-    monkeypatch.setattr(checkpoint, "sync", lambda p: done.append(("sync", p.name)) or sync(p))
+    sync, replace = files.sync, Path.replace
+    monkeypatch.setattr(files, "sync", lambda p: done.append(("sync", p.name)) or sync(p))
 
     def renamed(self, target):
         done.append((self.name, target.name))

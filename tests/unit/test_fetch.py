@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from trainstudy import data, fetch, gpt1
+from trainstudy import data, fetch, files, gpt1
 from trainstudy.fetch import FetchError, Source
 
 CONTENT = os.urandom(3_000) + b"\r\n\0 the end"
@@ -46,7 +46,9 @@ class Handler(BaseHTTPRequestHandler):
         self.site.asked[self.path] += 1
         self.close_connection = True
         kind, content = self.path.split("/")[1], self.site.files.get(self.path)
-        if self.path in self.site.redirects:
+        if kind == "windy":
+            self.send_chunks(self.site.counted(), 302, Location="/file")
+        elif self.path in self.site.redirects:
             self.answer(302, b"", Location=self.site.redirects[self.path])
         elif self.site.busy and self.site.asked[self.path] == 1:
             self.send_error(self.site.busy)
@@ -101,8 +103,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def send_chunks(self, chunks) -> None:
-        self.send_response(200)
+    def send_chunks(self, chunks, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         with contextlib.suppress(OSError):  # the client hangs up
@@ -121,11 +125,17 @@ class Site:
             ["/file", "/chunked/file", "/whole/file", "/gone/file", "/more/file"], CONTENT
         )
         self.redirects: dict[str, str] = {}
-        self.drops = self.busy = 0
+        self.drops = self.busy = self.sent = 0
         self.asked: Counter[str] = Counter()
         self.begins: list[int] = []
         self.closing = threading.Event()
         self.url = ""
+
+    def counted(self):
+        """Yield 64 MB, and count what was taken of them."""
+        for _ in range(64):
+            self.sent += 1_000_000
+            yield bytes(1_000_000)
 
     def slowly(self):
         while not self.closing.wait(0.02):
@@ -354,6 +364,29 @@ def test_a_circle_of_redirections_ends(site, target, pauses):
         fetch.fetch("unused", Source(f"{site.url}/moved", sha256=SHA256), target)
 
 
+def test_what_a_redirection_says_beside_its_address_is_not_read(site, target):
+    tracemalloc.start()
+    fetch.fetch("unused", Source(f"{site.url}/windy/file", sha256=SHA256), target)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert target.read_bytes() == CONTENT
+    assert peak < 20_000_000
+    assert site.sent < 30_000_000  # what the buffers of two sockets took
+
+
+@pytest.mark.parametrize("hops", [fetch.HOPS, fetch.HOPS + 1])
+def test_thirty_redirections_are_followed_and_no_more(site, target, pauses, hops):
+    site.redirects = {f"/{hop}": f"{hop - 1}" for hop in range(2, hops + 1)} | {"/1": "/file"}
+    source = Source(f"{site.url}/{hops}", sha256=SHA256)
+    if hops == fetch.HOPS:
+        fetch.fetch("unused", source, target)
+        assert target.read_bytes() == CONTENT
+    else:
+        with pytest.raises(FetchError, match="Exceeded 30 redirects"):
+            fetch.fetch("unused", source, target)
+        assert not site.asked["/file"]
+
+
 @pytest.mark.parametrize("scheme", ["http", "ftp", "file"])
 def test_a_source_is_reached_over_https_only(plain, target, scheme):
     url = f"{plain.url}/file".replace("http", scheme)
@@ -551,6 +584,25 @@ def test_a_mirror_that_is_no_address_names_the_kinds_there_are(target, pauses, m
     with pytest.raises(FetchError, match=r"a mirror is a folder|Is the key 'mirror' right"):
         fetch.fetch(PATH, ORIGINAL, target, mirror=mirror)
     assert names(target.parent) == set()
+
+
+@pytest.mark.parametrize("prefix", ["", "file://"])
+@pytest.mark.parametrize(("limit", "path"), [("LARGEST", PATH), ("LARGEST_SUMS", "SHA256SUMS")])
+def test_a_folder_with_a_file_that_is_too_large_is_left(
+    tmp_path, target, monkeypatch, prefix, limit, path
+):
+    folder = a_mirror(tmp_path / "mirror")
+    monkeypatch.setattr(fetch, limit, 50)
+    with pytest.raises(FetchError, match=f"{path} holds more than the 50 bytes expected of it"):
+        fetch.fetch(PATH, ORIGINAL, target, mirror=f"{prefix}{folder}")
+    assert names(target.parent) == set()
+
+
+def test_a_download_is_on_the_disk_before_it_gets_its_name(site, target, monkeypatch):
+    renamed = []
+    monkeypatch.setattr(files, "sync", lambda path: renamed.append((path.name, target.exists())))
+    fetch.fetch("unused", Source(f"{site.url}/file", sha256=SHA256), target)
+    assert renamed == [("file.bin.part", False), (target.parent.name, True)]
 
 
 def test_checksums_left_by_a_killed_run_are_replaced(tmp_path, target):

@@ -2,6 +2,9 @@
 
 import errno
 import io
+import os
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +33,27 @@ def test_a_file_has_its_name_only_once_it_is_complete(tmp_path):
         assert part.suffix == file.suffix  # writers that go by the ending, such as numpy's
     assert file.read_text() == "after"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_content_and_name_are_on_the_disk_in_that_order(tmp_path, monkeypatch):
+    done, sync, replace = [], files.sync, Path.replace
+    monkeypatch.setattr(files, "sync", lambda p: done.append(("sync", p.name)) or sync(p))
+    monkeypatch.setattr(
+        Path, "replace", lambda p, to: done.append((p.name, to.name)) or replace(p, to)
+    )
+    with files.whole(tmp_path / "a.json") as part:
+        part.write_text("content")
+    assert done == [("sync", "a.part.json"), ("a.part.json", "a.json"), ("sync", tmp_path.name)]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_file_system_that_cannot_sync_folders_is_no_failure(tmp_path, monkeypatch, number):
+    def refuse(handle) -> None:
+        raise OSError(number, "by the file system")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with nullcontext() if number == errno.EINVAL else pytest.raises(OSError, match="by the file"):
+        files.sync(tmp_path)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])

@@ -163,7 +163,7 @@ def test_the_first_line_of_the_merges_is_a_comment(tmp_path, tiny):
     "content",
     [b"", b"{", b"\xff\xfe", b"[1]", b'"text"', b'{"<unk>": 1}', b'{"<unk>": 0, "a": 2}',
      b'{"<unk>": 0, "a": 0}', b'{"<unk>": 0, "a": "1"}', b'{"<unk>": 0.0}', b'{"<unk>": null}',
-     b'{"a": 0}', b"{}", b'{"<unk>": true}'],
+     b'{"a": 0}', b"{}", b'{"<unk>": true}', b"[" * 100_000],
 )  # fmt: skip
 def test_a_broken_vocabulary_is_named_with_the_cure(tmp_path, content):
     vocabulary, merges = tmp_path / "vocabulary.json", tmp_path / "merges.bpe"
@@ -188,6 +188,17 @@ def test_broken_merges_are_named_with_the_cure(tmp_path, tiny, content, said):
     merges.write_bytes(content)
     with pytest.raises(DataError, match=f"{merges}{said}.* Delete {merges} and run again"):
         gpt1.tokenizer(tmp_path / "vocabulary.json", merges)
+
+
+def test_a_vocabulary_or_merges_of_enormous_size_are_not_read(tmp_path, monkeypatch, tiny):
+    monkeypatch.setattr(gpt1, "LARGEST", 100)  # the vocabulary has more, the merges fewer
+    vocabulary, merges = tmp_path / "vocabulary.json", tmp_path / "merges.bpe"
+    with pytest.raises(DataError, match=f"{vocabulary} holds more than 100 bytes. Delete"):
+        gpt1.tokenizer(vocabulary, merges)
+    vocabulary.write_text('{"<unk>": 0}')
+    merges.write_text("#" * 101)
+    with pytest.raises(DataError, match=f"{merges} holds more than 100 bytes. Delete {merges} and"):
+        gpt1.tokenizer(vocabulary, merges)
 
 
 def test_the_real_vocabulary(mirror):

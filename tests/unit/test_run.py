@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 
 from trainstudy import arrays, data, gpu, models, provenance, records, run, trainer
 from trainstudy.checkpoint import Interrupted
+from trainstudy.files import DataError
 from trainstudy.tasks import Classification
 
 COMMON = {
@@ -92,8 +94,12 @@ def table(tmp_path):
     """Return a frozen embedding, as prepared from GPT-1's weights."""
     table = np.random.default_rng(0).normal(size=(VOCABULARY, 6)).astype(np.float32)
     table[0] = 0
-    np.save(tmp_path / "table.npy", table, allow_pickle=False)
-    return tmp_path / "table.npy"
+    return save_table(table, tmp_path / "table.safetensors")
+
+
+def save_table(table: np.ndarray, file: Path) -> Path:
+    arrays.save({"embedding": table}, {}, file, file.with_suffix(".json"))
+    return file
 
 
 class Files:
@@ -292,10 +298,22 @@ def test_without_a_table_the_embedding_is_learned(tmp_path, words):
 
 def test_the_table_that_is_given_decides_the_result(tmp_path, words, table):
     one = train(tmp_path / "1", LSTM, words, table, epochs=1)
-    other = np.load(table) * 2
-    np.save(tmp_path / "other.npy", other)
-    two = train(tmp_path / "2", LSTM, words, tmp_path / "other.npy", epochs=1)
+    other = save_table(arrays.load(table).arrays["embedding"] * 2, tmp_path / "other.safetensors")
+    two = train(tmp_path / "2", LSTM, words, other, epochs=1)
     assert one.facts["validation_loss_last"] != two.facts["validation_loss_last"]
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".json"])
+def test_a_table_that_changed_since_it_was_prepared_is_not_trained_on(
+    tmp_path, words, table, ending
+):
+    changed = table.with_suffix(ending)
+    content = bytearray(changed.read_bytes())
+    content[content.rindex(b"6")] ^= 1  # a number of the shape, or of whatever stands last
+    changed.write_bytes(content)
+    with pytest.raises(DataError, match=f"{changed} has changed since it was prepared. Delete"):
+        train(tmp_path / "run", LSTM, words, table)
+    assert not (tmp_path / "run/run.parquet").exists()
 
 
 # Repeating a run

@@ -147,14 +147,17 @@ def test_a_broken_result_is_named_when_it_is_gathered(finished):
     assert finished.stale("--rerun-incomplete")["train"] == 1  # the cure
 
 
-def test_a_changed_bit_of_prepared_data_stops_the_training(finished):
-    file = finished.folder / "data/prepared/digits.safetensors"
+@pytest.mark.parametrize("ending", ["safetensors", "json"])
+def test_a_changed_bit_of_prepared_data_stops_the_training(finished, ending):
+    file = finished.folder / f"data/prepared/digits.{ending}"
     content = bytearray(file.read_bytes())
-    content[-1] ^= 1
+    # The last pixel; the first digit behind the point of the deviation, which then is another one.
+    place = -1 if ending == "safetensors" else content.index(b".", content.index(b"deviation")) + 1
+    content[place] ^= 1
     file.write_bytes(content)
     target = "results/tiny/runs/vit-a/42/run.parquet"
     output = finished.snakemake("--cores", "1", target, check=False)
-    assert "data/prepared/digits.safetensors has changed since it was prepared. Delete" in output
+    assert f"data/prepared/digits.{ending} has changed since it was prepared. Delete" in output
     assert not (finished.folder / target).exists()
 
 

@@ -22,9 +22,10 @@ TRAINING_CODE = collect(
 
 
 def embedding_of(wildcards):
-    """Return the pretrained embedding, for the experiments that use one."""
+    """Return the pretrained embedding and its manifest, for the experiments that use one."""
     embedding = RUNS[wildcards.experiment]["model"].get("embedding", "learned")
-    return [] if embedding == "learned" else f"data/prepared/embedding/{embedding}.npy"
+    prepared = [] if embedding == "learned" else [f"data/prepared/embedding/{embedding}"]
+    return collect("{path}.{ending}", path=prepared, ending=["safetensors", "json"])
 
 
 def code_of(wildcards):

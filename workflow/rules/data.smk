@@ -46,9 +46,10 @@ rule prepare:
 rule prepare_embedding:
     input:
         sources=collect("data/downloads/{path}", path=gpt1.EMBEDDING_SOURCES),
-        code=collect("src/trainstudy/{part}.py", part=["files", "gpt1"]),
+        code=collect("src/trainstudy/{part}.py", part=["arrays", "files", "gpt1"]),
     output:
-        "data/prepared/embedding/gpt1.npy",
+        arrays="data/prepared/embedding/gpt1.safetensors",
+        manifest="data/prepared/embedding/gpt1.json",
     log:
         "data/logs/prepare_embedding/gpt1.log",
     benchmark:

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from trainstudy import files, gpt1, logs
+from trainstudy import arrays, gpt1, logs
 
 with logs.job(snakemake.log[0], "prepare_embedding"):
     table = gpt1.embeddings([Path(shard) for shard in snakemake.input.sources])
-    with files.whole(Path(snakemake.output[0])) as part:
-        np.save(part, table, allow_pickle=False)
+    arrays.save(
+        {"embedding": table}, {}, Path(snakemake.output.arrays), Path(snakemake.output.manifest)
+    )

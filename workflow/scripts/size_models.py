@@ -1,12 +1,11 @@
 """Predict the memory of every experiment and count the parameters of attention."""
 
-import json
 from pathlib import Path
 
-from trainstudy import logs, records, sizes
+from trainstudy import arrays, logs, records, sizes
 
 with logs.job(snakemake.log[0], "size_models"):
-    manifests = {Path(f).stem: json.loads(Path(f).read_text()) for f in snakemake.input.manifests}
+    manifests = {Path(f).stem: arrays.read_manifest(Path(f)) for f in snakemake.input.manifests}
     for rows, schema, file in (
         (sizes.predict(snakemake.params.settings, manifests), records.PREDICTED, "predicted"),
         (sizes.attention(), records.ATTENTION, "attention"),

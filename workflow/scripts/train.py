@@ -11,7 +11,7 @@ with logs.job(snakemake.log[0], f"{name}/{seed}"):
         snakemake.params.settings,
         seed,
         prepared=Path(snakemake.input.prepared),
-        table=Path(snakemake.input.embedding) if snakemake.input.embedding else None,
+        table=Path(snakemake.input.embedding[0]) if snakemake.input.embedding else None,
         threads=snakemake.threads,
         deterministic=snakemake.params.deterministic,
         code=[Path(file) for file in snakemake.input.code],
