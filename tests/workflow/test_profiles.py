@@ -1,4 +1,4 @@
-"""The script that tells Snakemake, through cluster-generic, how a Slurm job fares."""
+"""What the profiles ask for, and the script that tells cluster-generic how a Slurm job fares."""
 
 import os
 import subprocess
@@ -37,3 +37,15 @@ def test_the_status_of_a_job_follows_squeue_then_sacct(squeue, sacct, status, tm
         text=True,
     )  # fmt: skip
     assert done.stdout == f"{status}\n"
+
+
+def test_the_default_profile_cuts_no_threads_of_a_job_elsewhere(fresh):
+    """--profile, in place of --workflow-profile, leaves profiles/default in force."""
+    output = fresh.snakemake(
+        *("data/prepared/digits.json", "--set-threads", "prepare=64", "--retries", "0"),
+        *("--profile", "profiles/cluster-generic"),
+        *("--cluster-generic-submit-cmd", "echo {threads} > asked; exit 1"),
+        check=False,
+    )
+    assert "and workflow specific profile profiles/default" in output
+    assert (fresh.folder / "asked").read_text() == "64\n"
