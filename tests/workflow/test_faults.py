@@ -148,10 +148,7 @@ def test_a_broken_result_is_named_when_it_is_gathered(finished):
 
 
 def test_a_changed_bit_of_prepared_data_stops_the_training(finished):
-    file = finished.folder / "data/prepared/digits.safetensors"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
+    finished.damage("data/prepared/digits.safetensors")
     target = "results/tiny/runs/vit-a/42/run.parquet"
     output = finished.snakemake("--cores", "1", target, check=False)
     assert "data/prepared/digits.safetensors has changed since it was prepared. Delete" in output
