@@ -1,7 +1,8 @@
 """How long Snakemake plans a large study, and in how much memory.
 
 Plans 1,000 experiments with 5 seeds each in a folder of its own, prints seconds and peak memory and
-writes benchmarks/results/dag.json. Needs the machine for itself, half a minute.
+writes benchmarks/results/dag.json. Fails where they are above LIMITS. Needs the machine for itself,
+half a minute.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from trainstudy import provenance
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "envs", "profiles", "report", "resources", "src", "workflow")
 BASES = ("lstm", "vit", "resnet", "densenet")
+LIMITS = {"seconds": 60, "memory_mib": 2_048}
 
 
 def declare(experiments: int, seeds: int, folder: Path) -> None:
@@ -59,6 +61,15 @@ def plan(folder: Path) -> dict:
     }
 
 
+def above(result: dict) -> list[str]:
+    """Return a line for every limit that a result breaks."""
+    return [
+        f"{name}: {result[name]:,} is above {limit:,}"
+        for name, limit in LIMITS.items()
+        if result[name] > limit
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=1_000)
@@ -71,6 +82,8 @@ def main() -> None:
     facts = {"date": datetime.date.today().isoformat(), "machine": provenance.machine()}
     file = ROOT / "benchmarks/results/dag.json"
     file.write_text(json.dumps(facts | vars(arguments) | result, indent=2) + "\n")
+    if broken := above(result):
+        raise SystemExit("\n".join(broken))
 
 
 if __name__ == "__main__":

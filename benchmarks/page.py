@@ -145,6 +145,17 @@ def sharing(result: dict) -> str:
     return "\n".join(lines)
 
 
+def planning(result: dict) -> str:
+    """Return one sentence on how long Snakemake plans a large study."""
+    facts = result["machine"]
+    return (
+        f"{result['experiments']:,} experiments with {result['seeds']} seeds each, "
+        f"{result['jobs']:,} jobs, are planned in {result['seconds']:.0f} s and "
+        f"{result['memory_mib']:,} MiB ({result['date']}, {facts['processor']}, "
+        f"{facts['cores']} cores)."
+    )
+
+
 def fill(page: str, name: str, text: str) -> str:
     """Return the page with a part replaced; the first of a GPU is put behind that of the CPU."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
@@ -156,23 +167,31 @@ def fill(page: str, name: str, text: str) -> str:
     return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.S)
 
 
+# What is made of each file of results: text, and a figure.
+TEXTS = {
+    "speed": speed,
+    "growth": growth,
+    "profile": profile,
+    "precision": precision,
+    "sharing": sharing,
+    "dag": planning,
+}
+FIGURES = {"speed": ceiling_figure, "growth": growth_figure}
+
+
+def filled(page: str) -> str:
+    """Return the page with the text of every file of results."""
+    for file in sorted(RESULTS.glob("*.json")):
+        text = TEXTS[file.stem.split("-")[-1]]
+        page = fill(page, file.stem.replace("-", " "), text(json.loads(file.read_text())))
+    return page
+
+
 def main() -> None:
-    page = PAGE.read_text()
-    for kind in ("cpu", "cuda"):
-        for name, table, figure in (
-            ("speed", speed, ceiling_figure),
-            ("growth", growth, growth_figure),
-            ("profile", profile, None),
-            ("precision", precision, None),
-            ("sharing", sharing, None),
-        ):
-            file = RESULTS / f"{kind}-{name}.json"
-            if file.exists():
-                result = json.loads(file.read_text())
-                page = fill(page, f"{kind} {name}", table(result))
-                if figure:
-                    figure(result, ROOT / "docs" / f"{kind}-{name}.png")
-    PAGE.write_text(page)
+    PAGE.write_text(filled(PAGE.read_text()))
+    for file in sorted(RESULTS.glob("*.json")):
+        if figure := FIGURES.get(file.stem.split("-")[-1]):
+            figure(json.loads(file.read_text()), ROOT / "docs" / f"{file.stem}.png")
     print(f"written: {PAGE.relative_to(ROOT)}")
 
 

@@ -7,6 +7,9 @@ import subprocess
 from pathlib import Path
 
 PACKAGES = ("torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "safetensors")
+# Files that all exist where an NVIDIA GPU and its driver are; WSL has the device for any maker's.
+NVIDIA = (("/dev/nvidiactl",), ("/dev/dxg", "/usr/lib/wsl/lib/libcuda.so.1"))
+AMD = "/dev/kfd"  # also that of a processor's graphics, which only torch for ROCm would use
 
 
 def machine() -> dict[str, str]:
@@ -40,8 +43,10 @@ def commit() -> str | None:
 
 
 def has_gpu() -> bool:
-    """Say whether this machine has an NVIDIA GPU with its driver, without loading torch."""
-    return Path("/dev/nvidiactl").exists()
+    """Say whether torch would find a GPU on this machine, without loading it."""
+    if any(all(Path(file).exists() for file in files) for files in NVIDIA):
+        return True
+    return Path(AMD).exists() and "rocm" in versions().get("torch", "")
 
 
 def driver() -> str | None:

@@ -143,7 +143,19 @@ def test_without_nvidia_smi_there_is_no_driver(folder, monkeypatch):
     assert provenance.driver() is None
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_gpu_is_known_by_its_device_file(monkeypatch, there):
-    monkeypatch.setattr(Path, "exists", lambda file: there and str(file) == "/dev/nvidiactl")
-    assert provenance.has_gpu() is there
+@pytest.mark.parametrize(
+    ("files", "torch", "found"),
+    [
+        ([], "2.14.1", False),
+        (["/dev/nvidiactl"], "2.14.1+cpu", True),
+        (["/dev/dxg", "/usr/lib/wsl/lib/libcuda.so.1"], "2.14.1", True),
+        (["/dev/dxg"], "2.14.1", False),  # WSL with another maker's graphics
+        (["/dev/kfd"], "2.14.1+rocm7.1", True),
+        (["/dev/kfd"], "2.14.1", False),  # an AMD processor's graphics
+        (["/dev/kfd"], None, False),
+    ],
+)
+def test_a_gpu_is_known_by_its_device_file(monkeypatch, files, torch, found):
+    monkeypatch.setattr(Path, "exists", lambda file: str(file) in files)
+    monkeypatch.setattr(provenance, "versions", lambda: {"torch": torch} if torch else {})
+    assert provenance.has_gpu() is found

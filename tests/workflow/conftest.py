@@ -58,6 +58,12 @@ class Study:
         """Return how many jobs of each rule would be run."""
         return jobs(self.snakemake("--dry-run", *arguments))
 
+    def damage(self, path: str) -> None:
+        """Change one bit of a file, as a bad disk does."""
+        content = bytearray((self.folder / path).read_bytes())
+        content[-1] ^= 1
+        (self.folder / path).write_bytes(content)
+
     def result(self, path: str) -> Path:
         return self.folder / "results" / self.config["study"] / path
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "srun")
@@ -51,11 +52,16 @@ GresTypes=gpu
 {bind}
 NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:1
 PartitionName=all Nodes=node Default=YES MaxTime=INFINITE State=UP
+PartitionName=other Nodes=node MaxTime=INFINITE State=UP
 """
 
 
+class SlurmMissing(Exception):  # noqa: N818, no error: nobody has to install it
+    """Slurm is not installed on this machine; the message says what to install."""
+
+
 class SlurmError(Exception):
-    """Slurm cannot be run on this machine; the message says why."""
+    """Slurm is installed and does not work; the message says why."""
 
 
 class Slurm:
@@ -69,10 +75,13 @@ class Slurm:
         self.environment = {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": self.path}
 
     def start(self) -> None:
-        """Start the daemons and wait until the node is idle; raise SlurmError where they cannot."""
+        """Start the daemons and wait until the node is idle.
+
+        Raises SlurmMissing where programs are missing, SlurmError where they do not start.
+        """
         missing = [name for name in PROGRAMS if not shutil.which(name, path=self.path)]
         if missing:
-            raise SlurmError(
+            raise SlurmMissing(
                 f"Slurm is not installed ({', '.join(missing)}); on Debian: "
                 "apt-get install --no-install-recommends slurmctld slurmd slurm-client munge"
             )
@@ -92,14 +101,15 @@ class Slurm:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Cancel what still runs and end the daemons, each by the process id it wrote down."""
-        if (self.folder / "slurmctld.pid").exists():
-            subprocess.run(["scancel", "--user", str(os.getuid())], env=self._env(), timeout=30)
-            deadline = time.monotonic() + 15
-            while self.squeue("%A") and time.monotonic() < deadline:
-                time.sleep(0.1)
-        for daemon in ("slurmd", "slurmctld", "munged"):
-            self._end(self.folder / f"{daemon}.pid", daemon)
+        """Cancel what still runs and end the daemons, each by the process id it wrote down.
+
+        They are ended, slurmd first, also where Slurm no longer answers.
+        """
+        with ExitStack() as daemons:
+            for name in ("munged", "slurmctld", "slurmd"):
+                daemons.callback(self._end, self.folder / f"{name}.pid", name)
+            if (self.folder / "slurmctld.pid").exists():
+                self._cancel_all()
 
     def squeue(self, columns: str, *arguments: str) -> list[list[str]]:
         """Return a row for each job that waits or runs, with the given columns of squeue."""
@@ -126,6 +136,12 @@ class Slurm:
     def requeue(self, job: str) -> None:
         """Put a running job back into the queue, as preemption does."""
         self._run("scontrol", "requeue", job)
+
+    def _cancel_all(self) -> None:
+        subprocess.run(["scancel", "--user", str(os.getuid())], env=self._env(), timeout=30)
+        deadline = time.monotonic() + 15
+        while self.squeue("%A") and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def _write_files(self) -> None:
         for name in ("munge", "state", "spool", "bin"):
@@ -163,8 +179,9 @@ class Slurm:
 
     def _state(self) -> str:
         done = subprocess.run(
-            ["sinfo", "--noheader", "--format=%T"], env=self._env(), capture_output=True, text=True
-        )
+            ["sinfo", "--noheader", "--format=%T", "--partition=all"], env=self._env(),
+            capture_output=True, text=True,
+        )  # fmt: skip
         return done.stdout.strip()
 
     def _end(self, pid_file: Path, name: str) -> None:
@@ -174,7 +191,8 @@ class Slurm:
         for sign, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
             deadline = time.monotonic() + patience
             while _runs(pid, name) and time.monotonic() < deadline:
-                os.kill(pid, sign)
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, sign)
                 time.sleep(0.2)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import isolation
 import pandas as pd
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
@@ -99,6 +100,16 @@ def driver(tmp_path_factory) -> Path:
     return isolation.make(ENVS / "snakemake.yaml", tmp_path_factory.mktemp("driver"))
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Path:
+    """The Python of an environment with Snakemake alone: no plugins, nothing else that we name."""
+    folder = tmp_path_factory.mktemp("bare")
+    release = isolation.pins(ENVS / "snakemake.yaml")["snakemake"]
+    file = folder / "environment.yaml"
+    file.write_text(yaml.safe_dump({"dependencies": [{"pip": [f"snakemake=={release}"]}]}))
+    return isolation.make(file, folder / "env")
+
+
 def snakemake(driver: Path, folder: Path, *arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [driver, "-m", "snakemake", *arguments],
@@ -112,13 +123,19 @@ def snakemake(driver: Path, folder: Path, *arguments: str, **environment: str) -
     return done.stdout
 
 
-def test_the_whole_study_is_planned_without_torch(driver, fresh):
-    found = subprocess.run([driver, "-c", "import torch"], capture_output=True, text=True)
-    assert "No module named 'torch'" in found.stderr
+@pytest.mark.parametrize(
+    ("environment", "absent"),
+    [("driver", ["torch"]), ("bare", ["torch", "snakemake_executor_plugin_slurm"])],
+)
+def test_the_whole_study_is_planned_without_torch(environment, absent, fresh, request):
+    python = request.getfixturevalue(environment)
+    for module in absent:
+        found = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True)
+        assert f"No module named '{module}'" in found.stderr
     shutil.copy(ROOT / "config.yaml", fresh.folder)
-    output = snakemake(driver, fresh.folder, "--dry-run", "--quiet", "rules")
+    output = snakemake(python, fresh.folder, "--dry-run", "--quiet", "rules")
     assert re.search(r"^train +24$", output, re.M)
-    assert "good condition" in snakemake(driver, fresh.folder, "--lint")
+    assert "good condition" in snakemake(python, fresh.folder, "--lint")
 
 
 @pytest.mark.parametrize("profile", ["slurm", "cluster-generic", "kubernetes"])

@@ -1,6 +1,7 @@
-"""The script that tells Snakemake, through cluster-generic, how a Slurm job fares."""
+"""What the profiles ask for, and the script that tells cluster-generic how a Slurm job fares."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -37,3 +38,34 @@ def test_the_status_of_a_job_follows_squeue_then_sacct(squeue, sacct, status, tm
         text=True,
     )  # fmt: skip
     assert done.stdout == f"{status}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "order"),
+    [
+        ([], ["rule", "Finished", "rule", "Finished"]),
+        (["--resources", "gpu=2"], ["rule", "rule", "Finished", "Finished"]),
+    ],
+)
+def test_training_jobs_take_turns_on_the_gpus_there_are(finished, arguments, order):
+    """One GPU, unless more are named; where one job waits, it starts after the other's end."""
+    rules = finished.folder / "workflow/rules/resources.smk"
+    text = rules.read_text()
+    assert "GPUS = int(provenance.has_gpu())\n" in text
+    rules.write_text(text.replace("GPUS = int(provenance.has_gpu())\n", "GPUS = 1\n"))
+    runs = [f"results/tiny/runs/{name}/42/run.parquet" for name in ("vit-a", "vit-b")]
+    output = finished.snakemake("--cores", "2", *runs, "--forcerun", "train", *arguments)
+    events = re.findall(r"^local(rule) train:|^(Finished) jobid: \d+ \(Rule: train\)", output, re.M)
+    assert [begun or ended for begun, ended in events] == order
+
+
+def test_the_default_profile_cuts_no_threads_of_a_job_elsewhere(fresh):
+    """--profile, in place of --workflow-profile, leaves profiles/default in force."""
+    output = fresh.snakemake(
+        *("data/prepared/digits.json", "--set-threads", "prepare=64", "--retries", "0"),
+        *("--profile", "profiles/cluster-generic"),
+        *("--cluster-generic-submit-cmd", "echo {threads} > asked; exit 1"),
+        check=False,
+    )
+    assert "and workflow specific profile profiles/default" in output
+    assert (fresh.folder / "asked").read_text() == "64\n"

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ ROOT = Path(__file__).parents[2]
 def releases(file: str) -> dict[str, str]:
     text = (ROOT / "requirements" / file).read_text()
     return dict(re.findall(r"^([\w.-]+==\S+)( ;[^\\\n]*)?", text, re.M))
+
+
+def load(file: Path):
+    """Import a script that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_snakemake_lint_has_no_remarks():
@@ -65,15 +74,36 @@ def test_every_requirement_has_hashes_and_no_index_is_named(file):
 
 
 def test_conda_environments_pin_what_the_lock_holds():
-    spec = importlib.util.spec_from_file_location("pin", ROOT / "envs" / "pin.py")
-    pin = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pin)
+    pin = load(ROOT / "envs/pin.py")
     locked = pin.locked(pin.LOCK.read_text())
     for name, packages in pin.PACKAGES.items():
         text = (ROOT / "envs" / f"{name}.yaml").read_text()
         assert text == pin.environment(packages, locked)
         assert yaml.safe_load(text)["channels"] == ["conda-forge"]
     assert [name for name, packages in pin.PACKAGES.items() if "torch" in packages] == ["train"]
+
+
+def test_the_page_on_performance_says_what_was_measured():
+    page = load(ROOT / "benchmarks/page.py")
+    text = page.PAGE.read_text()
+    assert page.filled(text) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "memory", "said"),
+    [(60, 2_048, None), (60.1, 2_048, "seconds: 60.1"), (60, 2_049, "memory_mib: 2,049")],
+)
+def test_a_plan_above_the_limits_fails(monkeypatch, tmp_path, seconds, memory, said):
+    dag = load(ROOT / "benchmarks/dag.py")
+    result = {"seconds": seconds, "memory_mib": memory, "jobs": 7}
+    (tmp_path / "benchmarks/results").mkdir(parents=True)
+    monkeypatch.setattr(dag, "ROOT", tmp_path)
+    monkeypatch.setattr(dag, "declare", lambda *_: None)
+    monkeypatch.setattr(dag, "plan", lambda _: result)
+    monkeypatch.setattr(sys, "argv", ["dag.py"])
+    with pytest.raises(SystemExit, match=said) if said else nullcontext():
+        dag.main()
+    assert (tmp_path / "benchmarks/results/dag.json").exists()
 
 
 def test_every_rule_but_the_target_names_log_and_environment():

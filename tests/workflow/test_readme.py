@@ -1,7 +1,9 @@
 """The README keeps its promises."""
 
+import os
 import re
 import subprocess
+import venv
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,34 @@ def test_its_mirror_can_be_made_as_it_says(tmp_path):
     target = tmp_path / "copy"
     fetch.fetch("gpt1/deep down/vocab_40000.bpe", source, target, str(tmp_path / "data/downloads"))
     assert target.read_text() == stored.read_text()
+
+
+@pytest.mark.slow
+def test_its_lines_install_without_network_what_has_no_wheel(tmp_path):
+    """With the pip that a fresh environment has, for the one locked package that is source only."""
+    lock = (ROOT / "requirements/cluster.txt").read_text()
+    (tmp_path / "requirements").mkdir()
+    (locked,) = re.findall(r"^connection-pool==.*\n(?: +--hash=.*\n)+", lock, re.M)
+    (tmp_path / "requirements/cluster.txt").write_text(locked)
+    guide = (ROOT / "docs/clusters.md").read_text()
+    (lines,) = re.findall(r"```sh\n(# Where there is network:\n.*?)```", guide, re.S)
+    fetching, installing = lines.split("# Where there is none")
+    venv.create(tmp_path / "fresh", with_pip=True)
+    path = f"{tmp_path}/fresh/bin:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", fetching], cwd=tmp_path, env=os.environ | {"PATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if "(from versions: none)" in done.stderr:
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stderr
+    # Nothing of this machine's settings for pip: they may name further places with packages.
+    subprocess.run(
+        ["sh", "-ec", "#" + installing], cwd=tmp_path, check=True,
+        env={"PATH": path, "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull},
+    )  # fmt: skip
+    python = tmp_path / "fresh/bin/python"
+    subprocess.run([python, "-c", "import connection_pool"], check=True)
 
 
 def test_its_python_example_runs_on_the_columns_there_are(finished, monkeypatch, capsys):
