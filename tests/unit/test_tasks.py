@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from trainstudy import tasks
 from trainstudy.arrays import Dataset
 from trainstudy.models.lstm import LanguageModel
-from trainstudy.tasks import Classification, LanguageModelling, Task, stream
+from trainstudy.tasks import Classification, LanguageModelling, Task, stream, text
 
 CPU = torch.device("cpu")
 VOCABULARY = 50
@@ -144,8 +143,8 @@ def test_streams_hold_every_sequence_once_and_each_step_the_next_of_each_stream(
 
 
 def test_the_streams_of_seven_sequences():
-    assert tasks.streams(7, 3).tolist() == [0, 3, 5, 1, 4, 6, 2]
-    assert tasks.streams(2, 5).tolist() == [0, 1]
+    assert text.streams(7, 3).tolist() == [0, 3, 5, 1, 4, 6, 2]
+    assert text.streams(2, 5).tolist() == [0, 1]
 
 
 def test_training_goes_on_from_the_state_of_the_sequence_before():
@@ -155,8 +154,8 @@ def test_training_goes_on_from_the_state_of_the_sequence_before():
     sources, targets = task.data["train"]
     losses = torch.cat([whole_losses(model, sources[part], targets[part]) for part in
                         (slice(0, 4), slice(4, 8), slice(8, 11))])  # fmt: skip
-    torch.testing.assert_close(scores, losses[tasks.streams(11, 3)])
-    assert not torch.allclose(scores, text_scores(task, model)[tasks.streams(11, 3)])
+    torch.testing.assert_close(scores, losses[text.streams(11, 3)])
+    assert not torch.allclose(scores, text_scores(task, model)[text.streams(11, 3)])
 
 
 def whole_losses(model: LanguageModel, sources: Tensor, targets: Tensor) -> Tensor:
@@ -284,7 +283,7 @@ def test_normalising_subtracts_the_mean_and_divides_by_the_deviation_of_each_cha
 
 
 def test_evaluation_sees_every_image_once_in_order_normalised_and_not_augmented(monkeypatch):
-    monkeypatch.setattr(tasks, "EVALUATION_BATCH", 3)
+    monkeypatch.setattr("trainstudy.tasks.images.EVALUATION_BATCH", 3)
     task, model, seen = image_task(), classifier(), []
     model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     task.evaluate(model, "validation")
@@ -294,7 +293,7 @@ def test_evaluation_sees_every_image_once_in_order_normalised_and_not_augmented(
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_scores_of_images_are_plain_cross_entropy_and_hits(monkeypatch, smoothing):
-    monkeypatch.setattr(tasks, "EVALUATION_BATCH", 3)
+    monkeypatch.setattr("trainstudy.tasks.images.EVALUATION_BATCH", 3)
     task, model = image_task(batch_size=4, smoothing=smoothing), classifier()
     images = task.normalise(task.data["test.images"].float() / 255)
     logits, labels = model(images), task.data["test.labels"].long()

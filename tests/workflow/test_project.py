@@ -164,7 +164,7 @@ def test_cleaning_deletes_what_it_is_asked_to_by_name(tmp_path, target, deleted)
 
 
 def test_every_target_of_make_stands_in_its_help():
-    text = (ROOT / "Makefile").read_text()
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     targets = re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()
     shown = text[text.index("\nhelp:") :].split("$(VENV)/bin/python:")[0]
     assert {*re.findall(r"[a-z][a-z-]+", shown)} >= {*targets}

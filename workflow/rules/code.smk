@@ -1,24 +1,24 @@
 """Which code and which files decide the outcome of a job."""
 
 # Code that decides a result. Snakemake compares it by checksum: touching a file reruns nothing.
-TRAINING_CODE = collect(
-    "src/trainstudy/{part}.py",
-    part=[
-        "arrays",
-        "augment",
-        "checkpoint",
-        "compilation",
-        "losses",
-        "metrics",
-        "mixing",
-        "optimizers",
-        "records",
-        "run",
-        "state",
-        "tasks",
-        "trainer",
-    ],
-)
+TRAINING_CODE = [
+    "arrays",
+    "checkpoint",
+    "compilation",
+    "metrics",
+    "optimizers",
+    "records",
+    "run",
+    "state",
+    "tasks/__init__",
+    "tasks/task",
+    "trainer",
+]
+TASKS_CODE = collect("tasks/{part}", part=["__init__", "task", "images", "text"])
+CODE_OF_KIND = {
+    "images": ["augment", "mixing", "tasks/images"],
+    "text": ["losses", "tasks/text"],
+}
 
 
 def embedding_of(wildcards):
@@ -29,13 +29,11 @@ def embedding_of(wildcards):
 
 
 def code_of(wildcards):
-    """Return the code that decides this run's result: the shared part, its model, its data set."""
+    """Return the code that decides this run's result: what all share, its task, model, data set."""
     run = RUNS[wildcards.experiment]
-    return [
-        *TRAINING_CODE,
-        f"src/trainstudy/models/{run['family']}.py",
-        f"src/trainstudy/data/{run['dataset']}.py",
-    ]
+    own = [f"models/{run['family']}", f"data/{run['dataset']}"]
+    kind = data.find(run["dataset"]).KIND
+    return collect("src/trainstudy/{part}.py", part=[*TRAINING_CODE, *CODE_OF_KIND[kind], *own])
 
 
 def preparing_code_of(wildcards):

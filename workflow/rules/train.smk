@@ -39,7 +39,7 @@ rule size_models:
         manifests=collect("data/prepared/{dataset}.json", dataset=DATASETS),
         code=collect(
             "src/trainstudy/{part}.py",
-            part=["sizes", "tasks", "losses", "optimizers", *MODELS],
+            part=["sizes", "losses", "mixing", "optimizers", *TASKS_CODE, *MODELS],
         ),
     output:
         predicted=f"{RESULTS}/predicted.parquet",
