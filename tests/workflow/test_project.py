@@ -106,6 +106,24 @@ def test_a_plan_above_the_limits_fails(monkeypatch, tmp_path, seconds, memory, s
     assert (tmp_path / "benchmarks/results/dag.json").exists()
 
 
+@pytest.mark.parametrize("passes", [True, False])
+def test_continuous_integration_also_runs_the_slow_tests_of_slurm(tmp_path, passes):
+    programs = {"bin/make": int(not passes), "bin/slurmctld": 0, ".venv/bin/pytest": 0}
+    for program, code in programs.items():
+        (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / program).write_text(f'#!/bin/sh\necho "${{0##*/}} $*"\nexit {code}\n')
+        (tmp_path / program).chmod(0o755)
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci")
+    done = subprocess.run(
+        [tmp_path / ".ci/run"], env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    slow = ["pytest -m slow tests/workflow/test_slurm.py"] if passes else []
+    assert done.stdout.splitlines() == ["make test", *slow]
+    assert (done.returncode == 0) == passes
+
+
 def test_every_rule_but_the_target_names_log_and_environment():
     text = "\n".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
     rules = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S)
