@@ -40,6 +40,10 @@ class Interrupted(SystemExit):
         super().__init__(EXIT_CODE)
 
 
+class DiskFullError(OSError):
+    """The disk takes no checkpoint: what would be computed from here on might be lost."""
+
+
 class Unsaved:
     """What the trainer asks of checkpoints, for a run that keeps none."""
 
@@ -52,7 +56,10 @@ class Unsaved:
         return False
 
     def save(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Write a checkpoint; raises Interrupted where the run was told to stop."""
+        """Write a checkpoint.
+
+        Raises Interrupted where the run was told to stop, DiskFullError where the disk is full.
+        """
 
     def stoppable(self) -> Any:
         """Return a context that a signal may leave at once, with Interrupted."""
@@ -107,15 +114,13 @@ class Checkpoints(Unsaved):
 
     def due(self) -> bool:
         """Say whether the run should save itself: time is up, or it should stop."""
-        if os.getppid() != self._parent and not self.stopping:
-            log.warning("the process that started this run is gone")
-            self.stopping = True
-        return self.stopping or time.monotonic() - self._last >= self.seconds
+        return self._should_stop() or time.monotonic() - self._last >= self.seconds
 
     def save(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Write a checkpoint; where that fails the run goes on, and the ones before stay.
+        """Write a checkpoint; where that fails the ones before stay.
 
-        Raises Interrupted where the run was told to stop.
+        Raises Interrupted where the run should stop, and DiskFullError where the disk is full; any
+        other failure leaves it running.
         """
         new = self.folder / "new.safetensors"
         try:
@@ -127,10 +132,12 @@ class Checkpoints(Unsaved):
             new.replace(latest)
             files.sync(self.folder)
         except (OSError, SafetensorError) as error:
-            log.warning("no checkpoint could be written, the one before is kept: %s", error)
             self._sweep()
+            if files.is_full(error):
+                raise self._full(error, tensors) from error
+            log.warning("no checkpoint could be written, the one before is kept: %s", error)
         self._last = time.monotonic()
-        if self.stopping:
+        if self._should_stop():
             raise Interrupted
 
     @contextmanager
@@ -138,20 +145,44 @@ class Checkpoints(Unsaved):
         """Inside, a signal raises Interrupted at once: for work that changes nothing."""
         self._may_leave = True
         try:
-            if self.stopping:
+            if self._should_stop():
                 raise Interrupted
             yield
         finally:
             self._may_leave = False
 
     def remove(self) -> None:
-        """Delete the checkpoints; the run is finished and its results are written."""
+        """Delete the checkpoints; the run is finished and its results are written.
+
+        Raises Interrupted, and keeps them, where nobody is left who would take the results.
+        """
+        if self._orphaned():
+            raise Interrupted
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _on_signal(self, number: int, frame: object) -> None:
         self.stopping = True
         if self._may_leave:
             raise Interrupted
+
+    def _should_stop(self) -> bool:
+        return self._orphaned() or self.stopping
+
+    def _orphaned(self) -> bool:
+        """Say whether the process that started this one is gone, which stops the run."""
+        gone = os.getppid() != self._parent
+        if gone and not self.stopping:
+            log.warning("the process that started this run is gone")
+            self.stopping = True
+        return gone
+
+    def _full(self, error: Exception, tensors: dict[str, Tensor]) -> DiskFullError:
+        size = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
+        return DiskFullError(
+            f"{self.folder}: the disk is full ({error}). The run stops, for all that it would do "
+            "from here on might be lost; checkpoints written before are kept. Free some space (a "
+            f"checkpoint takes {size:,.1f} MB) and run again: it goes on from the last."
+        )
 
     def _own(self) -> int | None:
         """Lock the folder, which a process whose parent was killed may hold until it stops."""
