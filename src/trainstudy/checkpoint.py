@@ -13,7 +13,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GENERATIONS = ("latest.safetensors", "previous.safetensors")
+COUNT = "resumes"
 
 Saved = tuple[dict[str, Any], dict[str, Tensor]]  # facts, tensors
 
@@ -97,7 +98,10 @@ class Checkpoints(Unsaved):
             os.close(self._lock)
 
     def load(self) -> Saved | None:
-        """Return the newest checkpoint that is whole and belongs to this run, or None."""
+        """Return the newest checkpoint that is whole and belongs to this run, or None.
+
+        Its facts say with `resumes` how often a process took up the run, this time included.
+        """
         for file in (self.folder / name for name in GENERATIONS):
             try:
                 facts, tensors = _read(file)
@@ -108,8 +112,10 @@ class Checkpoints(Unsaved):
                 continue
             changed = _differences(facts.pop("identity"), self.identity)
             if not changed:
-                return facts, tensors
+                return facts | {"resumes": self._count(facts.get("resumes", 0))}, tensors
             log.warning("checkpoint %s is not used, for these differ: %s", file, ", ".join(changed))
+        with suppress(OSError):  # it counts those of the run that begins anew
+            (self.folder / COUNT).unlink()
         return None
 
     def due(self) -> bool:
@@ -176,6 +182,24 @@ class Checkpoints(Unsaved):
             self.stopping = True
         return gone
 
+    def _count(self, saved: int) -> int:
+        """Return how often the run was taken up, now included; a checkpoint knew of `saved` times.
+
+        Kept in a file, since a process may be killed before its first checkpoint.
+        """
+        file = self.folder / COUNT
+        try:
+            known = int(file.read_text())
+        except (OSError, ValueError):  # the first time
+            known = 0
+        resumes = max(saved, known) + 1
+        try:
+            with files.whole(file) as part:
+                part.write_text(f"{resumes}\n")
+        except OSError as error:
+            log.warning("the number of resumes could not be kept: %s", error)
+        return resumes
+
     def _full(self, error: Exception, tensors: dict[str, Tensor]) -> DiskFullError:
         size = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
         return DiskFullError(
@@ -202,7 +226,7 @@ class Checkpoints(Unsaved):
     def _sweep(self) -> None:
         """Delete what a killed or failed writer left, under its own or the library's names."""
         for file in self.folder.glob("*"):
-            if file.name not in (*GENERATIONS, "lock"):
+            if file.name not in (*GENERATIONS, COUNT, "lock"):
                 file.unlink(missing_ok=True)
 
 

@@ -230,8 +230,39 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path):
     save(tmp_path, 1.0)
     (tmp_path / ".tmpA1b2C3").write_text("half a checkpoint, under the library's temporary name")
     (tmp_path / "new.safetensors").write_text("one that was not renamed any more")
+    (tmp_path / "resumes.part").write_text("")
     assert load(tmp_path) == 1.0
-    assert names(tmp_path) == ["latest.safetensors", "lock"]
+    assert names(tmp_path) == ["latest.safetensors", "lock", "resumes"]
+
+
+def test_every_process_that_takes_up_a_run_is_counted(tmp_path):
+    def resumes(**changed) -> int | None:
+        with Checkpoints(tmp_path, IDENTITY | changed, 600) as checkpoints:
+            found = checkpoints.load()
+        return found and found[0]["resumes"]
+
+    assert resumes() is None
+    save(tmp_path, 1.0)
+    assert [resumes() for _ in range(3)] == [1, 2, 3]  # killed before they saved themselves
+    spoil(tmp_path / "latest.safetensors", "emptied")
+    assert resumes() is None
+    save(tmp_path, 1.0)
+    assert resumes() == 1
+    (tmp_path / "resumes").write_bytes(b"\0\xff")
+    assert resumes() == 1
+    (tmp_path / "resumes").unlink()
+    with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
+        checkpoints.save({"resumes": 7}, tensors(1.0))
+    assert resumes() == 8
+    assert resumes(seed=2) is None  # the run begins anew
+    assert not (tmp_path / "resumes").exists()
+
+
+def test_a_count_that_cannot_be_written_stops_no_run(tmp_path, caplog):
+    save(tmp_path, 1.0)
+    (tmp_path / "resumes").mkdir()
+    assert load(tmp_path) == 1.0
+    assert "the number of resumes could not be kept" in caplog.text
 
 
 def test_a_finished_run_leaves_nothing(tmp_path):
