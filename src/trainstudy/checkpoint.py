@@ -13,7 +13,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GENERATIONS = ("latest.safetensors", "previous.safetensors")
+COUNT = "resumes"
 
 Saved = tuple[dict[str, Any], dict[str, Tensor]]  # facts, tensors
 
@@ -38,6 +39,10 @@ class Interrupted(SystemExit):
 
     def __init__(self) -> None:
         super().__init__(EXIT_CODE)
+
+
+class DiskFullError(OSError):
+    """The disk takes no checkpoint: what would be computed from here on might be lost."""
 
 
 class Unsaved:
@@ -52,7 +57,10 @@ class Unsaved:
         return False
 
     def save(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Write a checkpoint; raises Interrupted where the run was told to stop."""
+        """Write a checkpoint.
+
+        Raises Interrupted where the run was told to stop, DiskFullError where the disk is full.
+        """
 
     def stoppable(self) -> Any:
         """Return a context that a signal may leave at once, with Interrupted."""
@@ -90,7 +98,10 @@ class Checkpoints(Unsaved):
             os.close(self._lock)
 
     def load(self) -> Saved | None:
-        """Return the newest checkpoint that is whole and belongs to this run, or None."""
+        """Return the newest checkpoint that is whole and belongs to this run, or None.
+
+        Its facts say with `resumes` how often a process took up the run, this time included.
+        """
         for file in (self.folder / name for name in GENERATIONS):
             try:
                 facts, tensors = _read(file)
@@ -101,21 +112,21 @@ class Checkpoints(Unsaved):
                 continue
             changed = _differences(facts.pop("identity"), self.identity)
             if not changed:
-                return facts, tensors
+                return facts | {"resumes": self._count(facts.get("resumes", 0))}, tensors
             log.warning("checkpoint %s is not used, for these differ: %s", file, ", ".join(changed))
+        with suppress(OSError):  # it counts those of the run that begins anew
+            (self.folder / COUNT).unlink()
         return None
 
     def due(self) -> bool:
         """Say whether the run should save itself: time is up, or it should stop."""
-        if os.getppid() != self._parent and not self.stopping:
-            log.warning("the process that started this run is gone")
-            self.stopping = True
-        return self.stopping or time.monotonic() - self._last >= self.seconds
+        return self._should_stop() or time.monotonic() - self._last >= self.seconds
 
     def save(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Write a checkpoint; where that fails the run goes on, and the ones before stay.
+        """Write a checkpoint; where that fails the ones before stay.
 
-        Raises Interrupted where the run was told to stop.
+        Raises Interrupted where the run should stop, and DiskFullError where the disk is full; any
+        other failure leaves it running.
         """
         new = self.folder / "new.safetensors"
         try:
@@ -127,10 +138,12 @@ class Checkpoints(Unsaved):
             new.replace(latest)
             files.sync(self.folder)
         except (OSError, SafetensorError) as error:
-            log.warning("no checkpoint could be written, the one before is kept: %s", error)
             self._sweep()
+            if files.is_full(error):
+                raise self._full(error, tensors) from error
+            log.warning("no checkpoint could be written, the one before is kept: %s", error)
         self._last = time.monotonic()
-        if self.stopping:
+        if self._should_stop():
             raise Interrupted
 
     @contextmanager
@@ -138,20 +151,62 @@ class Checkpoints(Unsaved):
         """Inside, a signal raises Interrupted at once: for work that changes nothing."""
         self._may_leave = True
         try:
-            if self.stopping:
+            if self._should_stop():
                 raise Interrupted
             yield
         finally:
             self._may_leave = False
 
     def remove(self) -> None:
-        """Delete the checkpoints; the run is finished and its results are written."""
+        """Delete the checkpoints; the run is finished and its results are written.
+
+        Raises Interrupted, and keeps them, where nobody is left who would take the results.
+        """
+        if self._orphaned():
+            raise Interrupted
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _on_signal(self, number: int, frame: object) -> None:
         self.stopping = True
         if self._may_leave:
             raise Interrupted
+
+    def _should_stop(self) -> bool:
+        return self._orphaned() or self.stopping
+
+    def _orphaned(self) -> bool:
+        """Say whether the process that started this one is gone, which stops the run."""
+        gone = os.getppid() != self._parent
+        if gone and not self.stopping:
+            log.warning("the process that started this run is gone")
+            self.stopping = True
+        return gone
+
+    def _count(self, saved: int) -> int:
+        """Return how often the run was taken up, now included; a checkpoint knew of `saved` times.
+
+        Kept in a file, since a process may be killed before its first checkpoint.
+        """
+        file = self.folder / COUNT
+        try:
+            known = int(file.read_text())
+        except (OSError, ValueError):  # the first time
+            known = 0
+        resumes = max(saved, known) + 1
+        try:
+            with files.whole(file) as part:
+                part.write_text(f"{resumes}\n")
+        except OSError as error:
+            log.warning("the number of resumes could not be kept: %s", error)
+        return resumes
+
+    def _full(self, error: Exception, tensors: dict[str, Tensor]) -> DiskFullError:
+        size = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
+        return DiskFullError(
+            f"{self.folder}: the disk is full ({error}). The run stops, for all that it would do "
+            "from here on might be lost; checkpoints written before are kept. Free some space (a "
+            f"checkpoint takes {size:,.1f} MB) and run again: it goes on from the last."
+        )
 
     def _own(self) -> int | None:
         """Lock the folder, which a process whose parent was killed may hold until it stops."""
@@ -171,7 +226,7 @@ class Checkpoints(Unsaved):
     def _sweep(self) -> None:
         """Delete what a killed or failed writer left, under its own or the library's names."""
         for file in self.folder.glob("*"):
-            if file.name not in (*GENERATIONS, "lock"):
+            if file.name not in (*GENERATIONS, COUNT, "lock"):
                 file.unlink(missing_ok=True)
 
 

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import shlex
 import shutil
+import subprocess
 import time
 from typing import cast
 
@@ -16,6 +18,24 @@ log = logging.getLogger(__name__)
 COMPILERS = ("g++", "clang++", "c++")
 
 
+def compiler() -> str | None:
+    """Return the C++ compiler that training steps are compiled with, and its version."""
+    command = _command()
+    if not command:
+        return None
+    try:
+        said = subprocess.run([*command, "--version"], capture_output=True, text=True).stdout
+    except OSError as error:  # CXX names none; compiling will fail with torch's own words
+        said = str(error)
+    return f"{shlex.join(command)}: {said.partition(chr(10))[0]}"
+
+
+def _command() -> list[str]:
+    """Return the command of a C++ compiler; empty where there is none."""
+    found = filter(None, map(shutil.which, COMPILERS))
+    return shlex.split(os.environ.get("CXX", "")) or [*found][:1]
+
+
 def compile_training(task: Task, model: nn.Module) -> tuple[nn.Module, float | None]:
     """Return the model with compiled training steps, and the seconds that compiling took.
 
@@ -23,7 +43,7 @@ def compile_training(task: Task, model: nn.Module) -> tuple[nn.Module, float | N
     weights, gradients and buffers as they were. Without a C++ compiler the model comes back as it
     is, with a warning and None.
     """
-    if not os.environ.get("CXX") and not any(map(shutil.which, COMPILERS)):
+    if not _command():
         log.warning(
             "no C++ compiler (%s) on PATH: training steps are not compiled, which costs vision "
             "transformers about a tenth of their speed; install one, or set compile: false",

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
+
 
 class DataError(ValueError):
     """A file whose content cannot be used; the message names the file and the cure."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether an error means that a disk takes no more; libraries have several types for it."""
+    return any(said in str(error) for said in FULL)
 
 
 @contextmanager

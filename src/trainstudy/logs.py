@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainstudy import files
+
 
 @contextmanager
 def job(file: str, name: str) -> Iterator[None]:
@@ -27,7 +29,7 @@ def job(file: str, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if "No space left" in str(error):  # from libraries that name no file, of several types
+        if files.is_full(error):
             free = shutil.disk_usage(Path(file).parent).free / 1e6
             error.add_note(f"{free:,.1f} MB are free on the disk of {file}.")
         to_terminal.setLevel(logging.CRITICAL)  # Snakemake shows the traceback itself

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from trainstudy import (
     arrays,
     checkpoint,
+    compilation,
     data,
     fetch,
     files,
@@ -128,7 +129,7 @@ def _identity(
     embedding: Dataset | None,
     code: Sequence[Path],
 ) -> dict[str, object]:
-    """Return all that decides the result of a run: settings, and hashes of code and data."""
+    """Return all that decides the result of a run: settings, hashes of code and data, tools."""
     return {
         **{f"settings.{key}": value for key, value in records.flatten(settings).items()},
         "seed": seed,
@@ -136,6 +137,9 @@ def _identity(
         "data": dataset.manifest["manifest_sha256"],  # of the arrays' checksum, too
         "embedding": embedding and embedding.manifest["manifest_sha256"],
         "torch": torch.__version__,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        # None too where steps are to be compiled and there is none: then they are not.
+        "compiler": compilation.compiler() if settings.get("compile") else None,
         **{f"code {file}": fetch.sha256(file) for file in code},
     }
 

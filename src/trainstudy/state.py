@@ -150,7 +150,6 @@ class State:
             setattr(self, name, facts[name])
         for name in OF_OUTCOME:
             setattr(self.outcome, name, facts[name])
-        self.outcome.resumes += 1
         self.outcome.places = [*dict.fromkeys([*self.outcome.places, *here])]
         self.outcome.memory = facts["memory"]
         self.model.load_state_dict(_part(tensors, "model."))

@@ -1,5 +1,6 @@
 """Files of checkpoints, what is wrong with them, and signals."""
 
+import errno
 import logging
 import os
 import resource
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiny import settings, start
+from tiny import settings, start, timeless
 from trainstudy import checkpoint, files
-from trainstudy.checkpoint import Checkpoints, Interrupted
+from trainstudy.checkpoint import Checkpoints, DiskFullError, Interrupted
 from trainstudy.trainer import fit
 
 IDENTITY = {"settings.optimizer.lr": 0.1, "seed": 1, "code src/a.py": "c0ffee", "torch": "2.0"}
@@ -164,38 +165,104 @@ def disk_full():
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_costs_a_warning_and_the_one_before_stays(tmp_path, caplog):
+def test_a_full_disk_stops_the_run_and_the_one_before_stays(tmp_path):
     save(tmp_path, 1.0)
-    with disk_full():
+    with pytest.raises(DiskFullError) as caught, disk_full():
         save(tmp_path, 2.0)
-    assert "no checkpoint could be written, the one before is kept" in caplog.text
-    assert "File too large" in caplog.text
+    message = str(caught.value)
+    assert f"{tmp_path}: the disk is full (" in message
+    assert "File too large" in message
+    assert "Free some space (a checkpoint takes 0.0 MB) and run again" in message
     assert names(tmp_path) == ["latest.safetensors", "lock"]
     assert load(tmp_path) == 1.0
 
 
-def test_training_goes_on_where_no_checkpoint_can_be_written(tmp_path, caplog):
-    chosen = settings("vit", epochs=2)
-    with disk_full(), Checkpoints(tmp_path, {}, 0) as checkpoints:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_gives_no_name_to_a_checkpoint_is_full_too(tmp_path, monkeypatch, number):
+    save(tmp_path, 1.0)
+
+    def refuse(path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files, "sync", refuse)
+    with pytest.raises(DiskFullError, match=os.strerror(number)):
+        save(tmp_path, 2.0)
+    assert load(tmp_path) == 1.0
+
+
+class Filling(Checkpoints):
+    """The disk fills up before the third checkpoint."""
+
+    saves = 0
+
+    def save(self, *saved) -> None:
+        self.saves += 1
+        with disk_full() if self.saves > 2 else nullcontext():
+            super().save(*saved)
+
+
+@pytest.mark.parametrize("name", ["vit", "lstm"])
+def test_a_run_whose_disk_filled_up_goes_on_to_the_same_numbers(tmp_path, name):
+    chosen = settings(name, epochs=4)
+    whole = fit(*start(chosen), chosen)
+    with pytest.raises(DiskFullError), Filling(tmp_path, {}, 600) as checkpoints:
+        fit(*start(chosen), chosen, checkpoints)
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
+        facts, _ = checkpoints.load()
+    assert (facts["epoch"], facts["step"]) == (3, 0)  # lost is what came after the last checkpoint
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
         outcome = fit(*start(chosen), chosen, checkpoints)
-    assert outcome.best_epoch is not None
-    assert caplog.text.count("no checkpoint could be written") == 2 * 3 + 2
-    assert names(tmp_path) == ["lock"]
+    assert timeless(outcome) == timeless(whole)
+    assert all(torch.equal(outcome.weights[key], whole.weights[key]) for key in whole.weights)
 
 
 def test_a_folder_that_cannot_be_made_stops_no_training(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    save(tmp_path / "file" / "folder", 1.0)
+    chosen = settings("vit", epochs=2)
+    with Checkpoints(tmp_path / "file" / "folder", {}, 0) as checkpoints:
+        outcome = fit(*start(chosen), chosen, checkpoints)
+    assert outcome.best_epoch is not None
     assert "cannot be locked" in caplog.text
-    assert "no checkpoint could be written" in caplog.text
+    assert caplog.text.count("no checkpoint could be written, the one before is kept") == 2 * 3 + 2
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path):
     save(tmp_path, 1.0)
     (tmp_path / ".tmpA1b2C3").write_text("half a checkpoint, under the library's temporary name")
     (tmp_path / "new.safetensors").write_text("one that was not renamed any more")
+    (tmp_path / "resumes.part").write_text("")
     assert load(tmp_path) == 1.0
-    assert names(tmp_path) == ["latest.safetensors", "lock"]
+    assert names(tmp_path) == ["latest.safetensors", "lock", "resumes"]
+
+
+def test_every_process_that_takes_up_a_run_is_counted(tmp_path):
+    def resumes(**changed) -> int | None:
+        with Checkpoints(tmp_path, IDENTITY | changed, 600) as checkpoints:
+            found = checkpoints.load()
+        return found and found[0]["resumes"]
+
+    assert resumes() is None
+    save(tmp_path, 1.0)
+    assert [resumes() for _ in range(3)] == [1, 2, 3]  # killed before they saved themselves
+    spoil(tmp_path / "latest.safetensors", "emptied")
+    assert resumes() is None
+    save(tmp_path, 1.0)
+    assert resumes() == 1
+    (tmp_path / "resumes").write_bytes(b"\0\xff")
+    assert resumes() == 1
+    (tmp_path / "resumes").unlink()
+    with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
+        checkpoints.save({"resumes": 7}, tensors(1.0))
+    assert resumes() == 8
+    assert resumes(seed=2) is None  # the run begins anew
+    assert not (tmp_path / "resumes").exists()
+
+
+def test_a_count_that_cannot_be_written_stops_no_run(tmp_path, caplog):
+    save(tmp_path, 1.0)
+    (tmp_path / "resumes").mkdir()
+    assert load(tmp_path) == 1.0
+    assert "the number of resumes could not be kept" in caplog.text
 
 
 def test_a_finished_run_leaves_nothing(tmp_path):
@@ -264,6 +331,62 @@ def test_a_signal_leaves_at_once_what_changes_nothing(tmp_path):
             with pytest.raises(Interrupted):
                 told()
     assert done == ["begun"]
+
+
+@pytest.fixture
+def orphan(monkeypatch):
+    """Return what makes this process one whose parent was killed."""
+    return lambda: monkeypatch.setattr(os, "getppid", lambda: 1_000_000_000)
+
+
+def test_a_run_whose_parent_was_killed_during_its_tests_keeps_its_checkpoints(
+    tmp_path, orphan, caplog
+):
+    with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
+        checkpoints.save({"value": 1.0, "nan": float("nan")}, tensors(1.0))
+        with checkpoints.stoppable():
+            orphan()
+        with pytest.raises(Interrupted):
+            checkpoints.remove()
+    assert caplog.text.count("the process that started this run is gone") == 1
+    assert load(tmp_path) == 1.0
+
+
+def test_a_process_whose_parent_was_killed_begins_no_evaluation(tmp_path, orphan):
+    with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
+        orphan()
+        with pytest.raises(Interrupted), checkpoints.stoppable():
+            pytest.fail("it was begun")
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_run_whose_parent_is_killed_in_its_last_evaluation_goes_on_with_it(
+    tmp_path, monkeypatch, orphan, split
+):
+    chosen = settings("vit", epochs=2)
+    whole = fit(*start(chosen), chosen)
+    task, model = start(chosen)
+    evaluate, parent = task.evaluate, os.getppid
+
+    def killing(model, asked):
+        if asked == split:
+            orphan()
+        return evaluate(model, asked)
+
+    task.evaluate = killing
+
+    def first_part() -> None:
+        with Checkpoints(tmp_path, {}, 600) as checkpoints:
+            fit(task, model, chosen, checkpoints)
+            checkpoints.remove()
+
+    with pytest.raises(Interrupted):
+        first_part()
+    monkeypatch.setattr(os, "getppid", parent)
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
+        outcome = fit(*start(chosen), chosen, checkpoints)
+    assert timeless(outcome) == timeless(whole)
+    assert outcome.resumes == 1
 
 
 def test_a_process_whose_parent_was_killed_stops(tmp_path, monkeypatch, caplog):

@@ -1,6 +1,7 @@
 """Compiled training steps: the same training, and nothing of the trial batch remains."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +91,25 @@ def test_without_a_compiler_the_run_goes_on_and_says_so(monkeypatch, caplog):
     assert same is model
     assert seconds is None
     assert "compile: false" in caplog.text
+
+
+def test_the_compiler_is_named_with_its_version(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert compilation.compiler() is None
+    for name in ("c++", "g++"):  # the better known one wins
+        script(tmp_path / name, f"echo '{name} 14.2'; echo 'Copyright'")
+        assert compilation.compiler() == f"{tmp_path}/{name}: {name} 14.2"
+    monkeypatch.setenv("CXX", f"{script(tmp_path / 'own', 'echo $*')} -pipe")
+    assert compilation.compiler() == f"{tmp_path}/own -pipe: -pipe --version"
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    assert compilation.compiler().startswith("/nowhere/g++: [Errno 2]")
+
+
+def script(file: Path, text: str) -> Path:
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return file
 
 
 @pytest.mark.slow

@@ -65,9 +65,12 @@ def test_an_error_is_raised_again_and_stands_in_the_file_with_its_traceback(befo
     assert capsys.readouterr().err == ""  # Snakemake shows it
 
 
-def test_a_full_disk_is_said_to_be_full(before, file):
+@pytest.mark.parametrize(
+    "said", ["No space left on device (os error 28)", "Disk quota exceeded", "File too large"]
+)
+def test_a_full_disk_is_said_to_be_full(before, file, said):
     def full():
-        raise RuntimeError("I/O error: No space left on device (os error 28)")  # names no file
+        raise RuntimeError(f"I/O error: {said}")  # names no file
 
     with pytest.raises(RuntimeError) as caught, logs.job(file, "job"):
         full()

@@ -14,8 +14,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from trainstudy import arrays, data, gpu, models, provenance, records, run, trainer
-from trainstudy.checkpoint import Interrupted
+from trainstudy import arrays, compilation, data, gpu, models, provenance, records, run, trainer
+from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.files import DataError
 from trainstudy.tasks import Classification
 
@@ -425,6 +425,56 @@ def test_a_run_with_other_settings_code_or_mode_starts_anew(tmp_path, digits, ca
     files = train(tmp_path / "a", VIT, digits, code=[code], lr=0.02)
     assert files.facts["resumes"] == 0
     assert f"these differ: code {code}, settings.optimizer.lr" in caplog.text
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".json"])
+def test_a_run_is_not_continued_with_other_data(tmp_path, digits, caplog, ending):
+    prepared = tmp_path / "digits.safetensors"
+    dataset = arrays.load(digits)
+    changes = {"mean": [0.25]} if ending == ".json" else {}
+    arrays.save(dataset.arrays, dataset.manifest, prepared, prepared.with_suffix(".json"))
+    interrupted(tmp_path / "a", VIT, prepared, after=4)
+    content = dict(dataset.arrays)
+    if ending == ".safetensors":
+        content["train.images"] = content["train.images"] + np.uint8(1)
+    arrays.save(content, dataset.manifest | changes, prepared, prepared.with_suffix(".json"))
+    assert train(tmp_path / "a", VIT, prepared).facts["resumes"] == 0
+    assert "these differ: data" in caplog.text
+
+
+def test_a_compiled_run_is_not_continued_uncompiled_nor_by_another_compiler(
+    tmp_path, digits, monkeypatch, caplog
+):
+    monkeypatch.setattr(compilation, "compile_training", lambda task, model: (model, 1.0))
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\necho 'g++ 14.2'\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    interrupted(tmp_path / "a", VIT, digits, after=4, compile=True)
+    compiler.write_text("#!/bin/sh\necho 'g++ 15.1'\n")
+    interrupted(tmp_path / "a", VIT, digits, after=4, compile=True)
+    assert "these differ: compiler" in caplog.text
+    caplog.clear()
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert train(tmp_path / "a", VIT, digits, compile=True).facts["resumes"] == 0
+    assert "these differ: compiler" in caplog.text
+
+
+def test_no_compiler_is_asked_for_where_nothing_is_compiled(tmp_path, digits, monkeypatch):
+    monkeypatch.setattr(compilation, "compiler", lambda: pytest.fail("asked"))
+    assert train(tmp_path, VIT, digits, epochs=1).facts["status"] == "finished"
+
+
+def test_a_run_on_a_cpu_is_not_continued_on_a_gpu(tmp_path, digits, monkeypatch, caplog):
+    if torch.cuda.is_available():
+        pytest.skip("needs a machine without a GPU, where the run begins on the CPU")
+    interrupted(tmp_path / "a", VIT, digits, after=4)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    identity = run._identity(VIT, 42, False, arrays.load(digits), None, ())
+    with Checkpoints(tmp_path / "a/checkpoints", identity, 600) as checkpoints:
+        assert checkpoints.load() is None
+    assert "these differ: device" in caplog.text
 
 
 # Divergence

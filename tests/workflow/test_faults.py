@@ -190,6 +190,22 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(fresh):
         assert [file for file in runs.glob("*") if file.is_file()] == []
 
 
+def test_a_run_whose_disk_filled_up_goes_on_when_there_is_space(fresh):
+    fresh.config["bases"]["vit"]["epochs"] = 6
+    fresh.write_config()
+    target = "results/tiny/runs/vit-a/42/run.parquet"
+    folder = fresh.folder / "results"
+    with mounted(folder, "-o", "size=150k"):  # for two checkpoints, and no third beside them
+        output = fresh.snakemake("--cores", "1", target, check=False)
+        assert re.search(r"checkpoints/vit-a/42: the disk is full .* and run again", output)
+        assert re.search(r"[\d.]+ MB are free on the disk of results/tiny/logs", output)
+        subprocess.run(["mount", "-o", "remount,size=9m", str(folder)], check=True)
+        fresh.run(target, "--rerun-incomplete")
+        assert "goes on with epoch 3/6" in fresh.result("logs/train/vit-a/42.log").read_text()
+        row = pd.read_parquet(fresh.folder / target).iloc[0]
+    assert (row.resumes, row.status) == (1, "finished")
+
+
 def test_read_only_results_are_named(fresh):
     with mounted(fresh.folder / "results", "-o", "size=1m,ro"):
         output = fresh.snakemake("--cores", "1", check=False)

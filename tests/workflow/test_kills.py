@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainstudy import arrays, data, logs, records, run
+from trainstudy import arrays, checkpoint, data, logs, records, run
 
 # The processes fork from one that has imported torch: 30 imports of it take over a minute.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -103,9 +103,15 @@ class Killer:
     def __init__(self, prepared: dict[str, Path], rng: random.Random) -> None:
         self.prepared, self.rng = prepared, rng
         self.kills = self.while_writing = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Count anew the processes that could go on from a checkpoint, and those that said so."""
+        self.could = self.did = 0
 
     def start(self, family: str, folder: Path):
         folder.mkdir(exist_ok=True)
+        self.could += saved(folder)
         prepared = self.prepared[SETTINGS[family]["dataset"]]
         process = PROCESSES.Process(target=train, args=(family, prepared, folder))
         process.start()
@@ -116,14 +122,26 @@ class Killer:
         began = time.monotonic()
         process = self.start(family, folder)
         process.join()
-        assert process.exitcode == 0, (folder / "log").read_text()
+        said = self.take_log(folder)
+        assert process.exitcode == 0, said
         return time.monotonic() - began
 
-    def kill(self, family: str, folder: Path, seconds: float) -> bool:
-        """Kill a run right after its start, while it writes, or at any time; False: it ended."""
+    def take_log(self, folder: Path) -> str:
+        """Return the log of the process that has ended, and note whether it went on."""
+        log = folder / "log"
+        said = log.read_text() if log.exists() else ""
+        log.unlink(missing_ok=True)  # the next process may be killed before it begins its own
+        self.did += "goes on with" in said
+        return said
+
+    def kill(self, family: str, folder: Path, seconds: float, how: str) -> bool:
+        """Kill a run at a moment of the kind `how`; False: it ended before."""
         left = half_written(folder)
         process = self.start(family, folder)
-        match self.rng.choice(["start", "writing", "any"]):
+        match how:
+            case "saved":
+                while process.is_alive() and not saved(folder):
+                    time.sleep(0.001)
             case "start":
                 process.join(self.rng.uniform(0, 0.2))
             case "any":
@@ -135,12 +153,18 @@ class Killer:
                     seen |= half_written(folder)
         process.kill()
         process.join()
+        said = self.take_log(folder)
         if process.exitcode == 0:
             return False
-        assert process.exitcode == -9, (folder / "log").read_text()
+        assert process.exitcode == -9, said
         self.kills += 1
         self.while_writing += bool(half_written(folder) - left)
         return True
+
+
+def saved(folder: Path) -> bool:
+    """Say whether a run has a checkpoint to go on from."""
+    return any((folder / "checkpoints" / name).exists() for name in checkpoint.GENERATIONS)
 
 
 def half_written(folder: Path) -> set[tuple[str, int]]:
@@ -178,17 +202,24 @@ def kill_and_compare(prepared, tmp_path, capsys, kills: int, families: list[str]
     for family in families:
         reference = tmp_path / family
         seconds = killer.whole(family, reference)
-        done, ended = 0, 0
+        done, runs, resumes = 0, 0, 0
         while done < kills:
-            folder = tmp_path / f"{family}-{ended}"
-            before = done
-            while done < kills and killer.kill(family, folder, seconds):
-                done += 1
-            killer.whole(family, folder) if not (folder / "weights").exists() else None
+            folder = tmp_path / f"{family}-{runs}"
+            killer.begin()
+            before, ended = done, False
+            while done < kills and not ended:
+                # The first with a checkpoint, so that there is one to go on from.
+                how = killer.rng.choice(["start", "writing", "any"]) if done else "saved"
+                ended = not killer.kill(family, folder, seconds, how)
+                done += not ended
+            if not ended:
+                killer.whole(family, folder)
             assert_equal(folder, reference)
-            resumes = pd.read_parquet(folder / "run").resumes.item()
-            assert 0 <= resumes <= done - before
-            ended += 1
+            counted = pd.read_parquet(folder / "run").resumes.item()
+            # A process counts before it says so, and may be killed in between or before.
+            assert killer.did <= counted <= killer.could <= done - before
+            runs, resumes = runs + 1, resumes + counted
+        assert resumes > 0
     with capsys.disabled():
         print(
             f"{killer.kills} kills, {killer.while_writing} of them while a checkpoint was written"
