@@ -64,9 +64,11 @@ def latest(slurm, rule: str, before: list[dict[str, str]]) -> list[dict[str, str
 
 def test_jobs_ask_for_their_estimates_and_a_failing_one_names_its_log(finished, slurm):
     finished.environment = slurm.environment
-    finished.config["experiments"]["vit-bad"] = {"base": "vit", "batch_size": 2_000}
+    finished.config["experiments"]["vit-bad"] = {"base": "vit"}
     finished.write_config()
     (finished.folder / "data/prepared/pydocs.json").unlink()
+    with (finished.folder / "data/prepared/digits.safetensors").open("ab") as prepared:
+        prepared.write(b"more")
     targets = ["data/prepared/pydocs.json", run_of(finished, "vit-bad")]
     output = finished.snakemake(*targets, *PROFILES["slurm"], "--retries", "0", check=False)
 
@@ -83,9 +85,9 @@ def test_jobs_ask_for_their_estimates_and_a_failing_one_names_its_log(finished, 
     assert train["TresPerJob"] == "gres:gpu:1"
     assert train["Requeue"] == "1"
     assert "results/tiny/logs/train/vit-bad/42.log" in output
-    assert "batch_size 2000 is larger than the training set" in output
+    assert "digits.safetensors has changed since it was prepared" in output
     log = (finished.folder / "results/tiny/logs/train/vit-bad/42.log").read_text()
-    assert "batch_size 2000" in log
+    assert "digits.safetensors has changed" in log
     (said,) = (finished.folder / "results/slurm-logs").rglob("*.log")
     assert str(said) in output
 
