@@ -162,6 +162,10 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
         found += _impossible_vit(run["model"], data.find(name).SHAPE[-1])
     elif run["family"] == "lstm" and run["model"]["embedding"] == "gpt1":
         found += _impossible_embedding(run["model"], name)
+    images = data.find(name).EXAMPLES if data.find(name).KIND == kind == "images" else math.inf
+    if run["batch_size"] > images:  # no partial batch is trained on
+        message = f"a batch of {run['batch_size']:,} is more than the {images:,} training images"
+        found.append((("batch_size",), f"{message} of {name}. Choose a smaller one."))
     for key in ("crop_scale", "crop_ratio"):
         low, high = run.get("augmentation", {}).get(key, (0, 0))
         if low > high:

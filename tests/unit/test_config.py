@@ -725,6 +725,12 @@ MISTAKES = {
         "experiments.pictures.early_stopping",
         "0 is less than the minimum of 1",
     ),
+    "batch larger than the training set": Mistake(
+        "    batch_size: 128",
+        "    batch_size: 45001",
+        "bases.vit.batch_size",
+        "a batch of 45,001 is more than the 45,000 training images of cifar10. Choose",
+    ),
     "empty range": Mistake(
         "      crop_ratio: [0.9, 1.1]",
         "      crop_ratio: [1.1, 0.9]",
@@ -982,6 +988,14 @@ def test_a_count_beyond_the_columns_of_parquet_is_refused(write, key):
 def test_a_whole_number_that_is_no_real_number_is_refused(write):
     file = write("      lr: 1.0e-3", f"      lr: {2**53 + 1}")  # Parquet refuses it, after training
     assert "is not exact as a real number; write 9007199254740992.0." in complaint(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("batch_size: 128", "batch_size: 45000"), ("batch_size: 16", "batch_size: 50000")],
+)
+def test_a_batch_may_be_a_whole_set_of_images_and_more_of_text(write, old, new):
+    assert study(write(old, new))
 
 
 def test_a_mistake_in_an_overlay_names_the_overlay(write):

@@ -37,7 +37,7 @@ def outcome(folder: Path, contents: tuple[bytes, bytes | None]) -> str:
         with pytest.raises(config.ConfigError) as caught:
             places.read(files[1])
         check_message(str(caught.value), files)
-        return "refused"
+        return "refused by Snakemake"
     try:
         places.read(files[0])
         merged = load_configfile(files[0])  # nothing that passed may trouble Snakemake

@@ -387,6 +387,27 @@ def test_energy_is_given_where_the_gpu_was_not_shared_in_any_part(tmp_path, shar
     }
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch finds none")
+@pytest.mark.usefixtures("_default_mode")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", ["vit", "lstm", "cnn"])
+def test_the_deterministic_mode_repeats_every_byte_on_a_gpu(
+    tmp_path, digits, words, table, family, precision
+):
+    settings, prepared, given = {
+        "vit": (VIT, digits, None),
+        "cnn": (VIT | {"family": "cnn", "model": {"name": "resnet"}}, digits, None),
+        "lstm": (LSTM, words, table),
+    }[family]
+    one, two = (
+        train(tmp_path / name, settings, prepared, given, deterministic=True, precision=precision)
+        for name in ("1", "2")
+    )
+    assert one.facts["device"] == torch.cuda.get_device_name()
+    pd.testing.assert_frame_equal(scores(one), scores(two), check_exact=True)
+    assert one.weights_file.read_bytes() == two.weights_file.read_bytes()
+
+
 # Interruptions
 
 

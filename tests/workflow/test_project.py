@@ -199,25 +199,40 @@ METHODS = {"read_pickle", "unpack_archive", "extractall", "extract", "unsafe_loa
 def hazards(code: str) -> list[str]:
     """Return every use of a module, call or argument by which data could become code."""
     found = []
-    for node in ast.walk(ast.parse(code)):
+    tree = ast.parse(code)
+    meant = imported(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]
             modules = [getattr(node, "module", None) or "", *names]
             found += [name for name in modules if name.split(".")[0] in FORBIDDEN_MODULES]
             found += [name for name in names if name in METHODS]
         elif isinstance(node, ast.Call):
-            call = ast.unparse(node.func)
+            first, *rest = ast.unparse(node.func).split(".")
+            call = ".".join([meant.get(first, first), *rest])
             given = {k.arg: ast.unparse(k.value) for k in node.keywords}
-            if call in BUILTINS or call.rsplit(".", 1)[-1] in METHODS:
+            if call.removeprefix("builtins.") in BUILTINS or call.rsplit(".", 1)[-1] in METHODS:
                 found.append(call)
-            if call in ("np.load", "numpy.load") and given.get("allow_pickle") != "False":
+            pickles = given.get("allow_pickle") != "False"
+            if pickles and re.fullmatch(r"(np|numpy)\.(.+\.)?load", call):
                 found.append(f"{call} without allow_pickle=False")
-            if call == "torch.load" and given.get("weights_only") != "True":
+            if re.fullmatch(r"torch\.(.+\.)?load", call) and given.get("weights_only") != "True":
                 found.append(f"{call} without weights_only=True")
             if call == "yaml.load":
                 found.append(call)
             if given.get("shell") == "True" or given.get("allow_pickle") == "True":
                 found.append(f"{call}({given})")
+    return found
+
+
+def imported(tree: ast.AST) -> dict[str, str]:
+    """Return what the names stand for that a module imports: np for numpy, load for torch.load."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
     return found
 
 
@@ -245,6 +260,15 @@ def test_no_input_can_become_code_and_no_archive_is_unpacked():
         "np.load(f, allow_pickle=True)",
         "np.load(f, allow_pickle=flag)",
         "torch.load(f)",
+        "from numpy import load\nload(f)",
+        "from numpy import load as read\nread(f, allow_pickle=True)",
+        "import numpy as n\nn.load(f)",
+        "import torch as t\nt.load(f)",
+        "from torch import load\nload(f, weights_only=False)",
+        "from torch.serialization import load as read\nread(f)",
+        "from yaml import load\nload(f, Loader)",
+        "from pickle import *",
+        "from builtins import eval as calculate\ncalculate(text)",
         "torch.load(f, weights_only=False)",
         "yaml.load(f, Loader=yaml.Loader)",
         "yaml.unsafe_load(f)",
@@ -262,4 +286,5 @@ def test_what_could_become_code_is_recognised(code):
 
 def test_what_is_harmless_is_not_taken_for_code():
     loads = "np.load(f, allow_pickle=False)\ntorch.load(f, weights_only=True)\n"
+    loads += "from numpy import load\nload(f, allow_pickle=False)\nfrom json import load as read\n"
     assert hazards(loads + "re.compile(p)\nmodel.eval()") == []
