@@ -234,7 +234,7 @@ class _Step:
             return " (the same with every seed)"
         ends = (self.distance - self.half, self.distance + self.half)
         low, high = (_difference(end, self.column, sign="+") for end in ends)
-        return f" (95 % interval of the difference {low.removesuffix(' points')} to {high})"
+        return f" (95 % interval of the difference {low.partition(' ')[0]} to {high})"
 
 
 def _margin(margin: float | str, value: float) -> float:
@@ -285,8 +285,9 @@ def _in_per_cent(column: str) -> bool:
 def _difference(value: float, column: str, sign: str = "") -> str:
     """Return a difference in words; those of shares are in points, to tell them from shares."""
     if _in_per_cent(column):
-        text = f"{100 * value:{sign}.2f}"
-        return f"{text if sign else text.rstrip('0').rstrip('.')} points"
+        if sign:
+            return f"{100 * value:{sign}.2f} points"
+        return "1 point" if round(100 * value, 9) == 1 else f"{100 * value:.4g} points"
     return _written(value, column, sign)
 
 

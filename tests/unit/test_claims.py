@@ -253,7 +253,7 @@ def test_what_is_the_same_with_every_seed_has_no_interval(tmp_path):
     [
         ({"by": 0.15, "margin": 0.005}, "higher by more than 15.5 points"),
         ({"are": "less", "margin": "2 %"}, "lower by more than 2 %"),
-        ({"are": "equal", "margin": 0.01}, "at most 1 points apart"),
+        ({"are": "equal", "margin": 0.01}, "at most 1 point apart"),
         ({"by": 0.2, "margin": "2 %"}, "higher by more than 20 points and 2 %"),
     ],
 )
