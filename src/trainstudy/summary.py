@@ -151,8 +151,8 @@ def _memory(results: Results) -> Markup | None:
     if not deepening:
         return None
     told = "; ".join(
-        f"{FAMILIES[family].lower()} "
-        f"{means[first]:,.0f} MiB with {_count(layers[first], 'layer')}, {means[last]:,.0f} MiB with {layers[last]:.0f}"
+        f"{FAMILIES[family].lower()} {means[first]:,.0f} MiB with "
+        f"{_count(layers[first], 'layer')}, {means[last]:,.0f} MiB with {layers[last]:.0f}"
         for family, (first, *_, last) in deepening.items()
     )
     kind = "Measured" if measured else "Predicted, not measured,"

@@ -503,7 +503,7 @@ def test_a_page_escapes_its_title():
         ("parameters", 3_195_146.0, "3,195,146"),
         ("test perplexity", 144.6312, "144.6"),
         ("test perplexity", 12_345.6, "12,346"),
-        ("test loss (nat)", 0.012345, "0.01235"),
+        ("test loss (nat)", 0.012345, "0.0123"),
         ("validation accuracy", 0.6120, "61.20 %"),
         ("A: test accuracy", 1, "100.00 %"),
         ("test perplexity", math.nan, "–"),

@@ -114,12 +114,16 @@ def _decimals(table: pd.DataFrame, column: str) -> list[int]:
 
 
 def _decimals_of(values: pd.Series) -> int:
-    """Return the decimals that show four digits of a middling number, or all of every one."""
+    """Return the decimals of a column.
+
+    Such that a middling number shows four digits, or three below one; no more than all numbers need.
+    """
     numbers = [float(value) for value in values if not _is_missing(value)]
     numbers = [number for number in numbers if math.isfinite(number) and number != 0]
     if not numbers:
         return 0
-    most = max(0, 3 - math.floor(math.log10(median(map(abs, numbers)))))
+    exponent = math.floor(math.log10(median(map(abs, numbers))))
+    most = max(0, 3 - exponent) if exponent >= 0 else 2 - exponent
     exact = (
         count
         for count in range(most)
