@@ -116,7 +116,7 @@ def _decimals(table: pd.DataFrame, column: str) -> list[int]:
 def _decimals_of(values: pd.Series) -> int:
     """Return the decimals of a column.
 
-    Such that a middling number shows four digits, or three below one; no more than all numbers need.
+    Such that a middling number shows four digits, or three below one; none that no number needs.
     """
     numbers = [float(value) for value in values if not _is_missing(value)]
     numbers = [number for number in numbers if math.isfinite(number) and number != 0]
