@@ -136,21 +136,21 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
     learned = rows[learned_instead(rows)]
     if len(learned):
         found.append(f"learned embedding, not GPT-1's: {_listed(learned.experiment)}")
-    for side, epochs in _epochs(claim).items():
-        short = rows[rows.experiment.isin(claim[side]) & (rows.epochs != epochs)]
-        if len(short):
-            trained = _listed(short.epochs.astype(str))
-            found.append(f"{trained} epochs instead of {epochs}: {_listed(short.experiment)}")
+    wanted = rows.experiment.map(_epochs(claim))
+    short = rows[wanted.notna() & (rows.epochs != wanted)].assign(wanted=wanted)
+    for (trained, epochs), group in short.groupby(["epochs", "wanted"]):
+        names = _listed(group.experiment)
+        found.append(f"{trained:.0f} epochs instead of {epochs:.0f}: {names}")
     return found
 
 
 def _epochs(claim: dict) -> dict[str, int]:
-    """Return the epochs that a claim takes for granted, by side: those of `runs`, of `than`."""
+    """Return the epochs that a claim takes for granted, by experiment."""
     epochs = claim.get("epochs", {})
+    than = claim["than"] if isinstance(claim.get("than"), list) else []
     if isinstance(epochs, int):
-        sides = ["runs", "than"] if isinstance(claim.get("than"), list) else ["runs"]
-        return dict.fromkeys(sides, epochs)
-    return epochs
+        return dict.fromkeys([*claim["runs"], *than], epochs)
+    return {name: number for side, number in epochs.items() for name in claim[side]}
 
 
 def _listed(values: pd.Series) -> str:
@@ -164,7 +164,10 @@ def _told(steps: list["_Step"], column: str) -> list[str]:
     closest = min(steps, key=lambda step: abs(step.distance))
     shown = steps if len(steps) <= 3 else [closest]
     count = f", closest of {len(steps)}" if len(steps) > 3 else ""
-    numbers = "; ".join(map(str, shown))
+    spreads = [step.spread() for step in shown]
+    if len({*spreads}) == 1:  # said once
+        spreads[:-1] = [""] * (len(shown) - 1)
+    numbers = "; ".join(f"{step}{spread}" for step, spread in zip(shown, spreads, strict=True))
     quantity = _words(column)
     return [f"{quantity[0].upper()}{quantity[1:]}{count}: {numbers}.", f"Needed: {closest.needed}."]
 
@@ -223,9 +226,10 @@ class _Step:
     def __str__(self) -> str:
         mine, theirs = (_written(mean, self.column) for mean in self.means)
         other = f"{self.other} {theirs}" if isinstance(self.other, str) else theirs
-        return f"{self.one} {mine} against {other}{self._spread()}"
+        return f"{self.one} {mine} against {other}"
 
-    def _spread(self) -> str:
+    def spread(self) -> str:
+        """Return how sure the difference is."""
         if self.column in EXACT:
             return ""
         if self.half is None:
