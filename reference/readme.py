@@ -31,7 +31,7 @@ def table(found: results.Results) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for family, score in summary.SCORE.items():
-        runs = found.runs[found.runs.family == family]
+        runs = found.undisturbed[found.undisturbed.family == family]
         beside = summary.beside_published(found, family)
         for name in _best_first(runs, score):
             lines.append(_row(runs[runs.experiment == name], score, beside))
@@ -56,9 +56,13 @@ def _row(runs: pd.DataFrame, score: str, beside: pd.DataFrame) -> str:
     cells = [
         f"`{name}`", str(len(runs)), _written(shown, score), *(_written(v, score) for v in both),
         inside, _with_interval(list(runs[f"test_{score}_best"]), score),
-        f"{runs.seconds_training.mean():,.1f}",
+        _seconds(runs.seconds_training.mean()),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _seconds(mean: float) -> str:
+    return "–" if pd.isna(mean) else f"{mean:,.1f}"
 
 
 def _with_interval(values: list[float], score: str) -> str:

@@ -2,11 +2,13 @@
 
 A claim compares a quantity of runs (`of`: a column of runs.parquet, or one of results.facts) with
 that of other runs or with a number. With several seeds the 95 % interval of the difference decides;
-with one seed there is none, and a difference within the `margin` decides nothing.
+with one seed there is none, and a difference within the `margin` decides nothing, nor does one of
+times that equal runs may show.
 """
 
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
@@ -14,18 +16,48 @@ from statistics import fmean
 import pandas as pd
 
 from trainstudy import estimates
-from trainstudy.results import PUBLISHED_DATASET, Results
+from trainstudy.results import PUBLISHED_DATASET, Results, learned_instead
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+# Why a claim may be undecided.
+NOT_RUN = "runs or figures are missing"
+TOO_CLOSE = "one seed or a wide interval tells too little"
+ELSEWHERE = "the data or the recipe were others than the reports'"
+
+QUANTITIES = {
+    "parameters_trained": "trained parameters",
+    "seconds_training": "training seconds per epoch",
+    "seconds_evaluating": "evaluating seconds per epoch",
+    "seconds_total": "seconds of the whole run",
+    "throughput": "examples or tokens per second of training",
+    "best_epoch": "best epoch",
+    "memory_resident": "peak of main memory",
+    "memory_allocated": "peak of GPU memory allocated in tensors",
+    "memory_reserved": "peak of GPU memory reserved by PyTorch",
+    "memory_process": "GPU memory of the whole process",
+    "memory_device": "GPU memory of all processes",
+    "memory_predicted": "predicted peak of GPU memory",
+    "rise": "rise of the validation loss above its lowest, last epoch",
+    "gap_best": "validation minus training loss, epoch of the best validation loss",
+    "gap_last": "validation minus training loss, last epoch",
+    "gap_growth": "growth of validation minus training loss since the best epoch",
+}
+UNITS = {"memory": " MiB", "seconds": " s", "loss": " nat", "gap": " nat"}
+EXACT = ("parameters_trained", "memory_predicted")  # the same with every seed
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a claim stands, by which numbers, and on which data sets."""
+    """How a claim stands, what its runs say, by which numbers, on which data; why it is open."""
 
     verdict: str
+    would: str
     numbers: str
     data: str
+    why: str | None = None
+
+    def __str__(self) -> str:
+        return self.verdict if self.would == self.verdict else f"undecided (would be {self.would})"
 
 
 def table(results: Results) -> pd.DataFrame:
@@ -33,15 +65,18 @@ def table(results: Results) -> pd.DataFrame:
     rows = []
     for name, claim in results.claims.items():
         found = evaluate(claim, results)
+        note = f" ({claim['note']})" if "note" in claim else ""
         rows.append(
             {
-                "claim": name,
-                "statement": claim["says"],
+                "statement": claim["says"] + note,
+                "verdict": str(found),
+                "decided by": found.numbers,
                 "report": " and ".join(claim.get("reports", [])),
+                "data": found.data,
+                "claim": name,
             }
-            | {"verdict": found.verdict, "decided by": found.numbers, "data": found.data}
         )
-    columns = ["claim", "statement", "report", "verdict", "decided by", "data"]
+    columns = ["statement", "verdict", "decided by", "report", "data", "claim"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -49,7 +84,6 @@ def evaluate(claim: dict, results: Results) -> Verdict:
     """Decide a claim, as report/claims.yaml declares it."""
     named = [*claim["runs"], *(claim["than"] if isinstance(claim.get("than"), list) else [])]
     rows = results.facts[results.facts.experiment.isin(named)]
-    data = ", ".join(sorted(rows.dataset.unique())) or "–"
     options = claim["of"] if isinstance(claim["of"], list) else [claim["of"]]
     column = next((one for one in options if not _without(rows, one, named)), options[0])
     missing = _without(rows, column, named)
@@ -59,19 +93,25 @@ def evaluate(claim: dict, results: Results) -> Verdict:
         if name not in missing
     }
     steps = [_Step.of(claim, column, *pair, values) for pair in _pairs(claim, values)]
-    outcomes = [step.outcome for step in steps]
-    verdict = SUPPORTED if set(outcomes) == {SUPPORTED} and not missing else UNDECIDED
+    outcomes = {step.outcome for step in steps}
+    would = SUPPORTED if outcomes == {SUPPORTED} and not missing else UNDECIDED
     if CONTRADICTED in outcomes:
-        verdict = CONTRADICTED
-    numbers = _told([step for step in steps if step.outcome == verdict])
-    if missing:
-        numbers.append(_reason(missing, column, rows))
-    elsewhere = sorted(set(rows.dataset) - {PUBLISHED_DATASET[one] for one in rows.family})
-    if elsewhere and verdict != UNDECIDED:
-        numbers.insert(0, f"there it would be {verdict}:")
-        numbers.insert(0, f"measured on {', '.join(elsewhere)}, which no report used;")
-        verdict = UNDECIDED
-    return Verdict(verdict, " ".join(numbers), data)
+        would = CONTRADICTED
+    told = _told([step for step in steps if step.outcome == would], column)
+    told += _missing(missing, column, rows)
+    departures = _departures(claim, rows)
+    why = _why(would, missing, departures)
+    if why == ELSEWHERE:
+        told.append(f"Undecided: {'; '.join(departures)}.")
+    data = ", ".join(sorted({results.data[name] for name in rows.experiment})) or "–"
+    return Verdict(UNDECIDED if why else would, would, " ".join(told), data, why)
+
+
+def _why(would: str, missing: list[str], departures: list[str]) -> str | None:
+    """Return why a claim is undecided, if it is."""
+    if would != UNDECIDED:
+        return ELSEWHERE if departures else None
+    return NOT_RUN if missing else ELSEWHERE if departures else TOO_CLOSE
 
 
 def _without(rows: pd.DataFrame, column: str, named: list[str]) -> list[str]:
@@ -80,19 +120,56 @@ def _without(rows: pd.DataFrame, column: str, named: list[str]) -> list[str]:
     return [name for name in dict.fromkeys(named) if name not in found]
 
 
-def _reason(missing: list[str], column: str, rows: pd.DataFrame) -> str:
+def _missing(missing: list[str], column: str, rows: pd.DataFrame) -> list[str]:
     run = [name for name in missing if name in set(rows.experiment)]
     absent = [name for name in missing if name not in run]
-    parts = [f"not run: {', '.join(absent)}."] if absent else []
-    parts += [f"no {column.replace('_', ' ')} was measured of {', '.join(run)}."] if run else []
-    return " ".join(parts)
+    parts = [f"Not run: {', '.join(absent)}."] if absent else []
+    return parts + ([f"Not measured ({_words(column)}): {', '.join(run)}."] if run else [])
 
 
-def _told(steps: list["_Step"]) -> list[str]:
-    """Return the comparisons in words; of many the closest alone."""
-    if len(steps) <= 3:
-        return [str(step) for step in steps]
-    return [f"Closest of {len(steps)}: {min(steps, key=lambda step: abs(step.distance))}"]
+def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
+    """Return in what the runs depart from the reports' data and recipe, or the claim's epochs."""
+    found = []
+    others = rows[rows.dataset != rows.family.map(PUBLISHED_DATASET)]
+    if len(others):
+        found.append(f"measured on {_listed(others.dataset)}, which no report used")
+    learned = rows[learned_instead(rows)]
+    if len(learned):
+        found.append(f"learned embedding, not GPT-1's: {_listed(learned.experiment)}")
+    wanted = rows.experiment.map(_epochs(claim))
+    short = rows[wanted.notna() & (rows.epochs != wanted)].assign(wanted=wanted)
+    for (trained, epochs), group in short.groupby(["epochs", "wanted"]):
+        names = _listed(group.experiment)
+        found.append(f"{trained:.0f} epochs instead of {epochs:.0f}: {names}")
+    return found
+
+
+def _epochs(claim: dict) -> dict[str, int]:
+    """Return the epochs that a claim takes for granted, by experiment."""
+    epochs = claim.get("epochs", {})
+    than = claim["than"] if isinstance(claim.get("than"), list) else []
+    if isinstance(epochs, int):
+        return dict.fromkeys([*claim["runs"], *than], epochs)
+    return {name: number for side, number in epochs.items() for name in claim[side]}
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(sorted(set(values)))
+
+
+def _told(steps: list["_Step"], column: str) -> list[str]:
+    """Return the comparisons in words, of many the closest alone, and what was needed."""
+    if not steps:
+        return []
+    closest = min(steps, key=lambda step: abs(step.distance))
+    shown = steps if len(steps) <= 3 else [closest]
+    count = f", closest of {len(steps)}" if len(steps) > 3 else ""
+    spreads = [step.spread() for step in shown]
+    if len({*spreads}) == 1:  # said once
+        spreads[:-1] = [""] * (len(shown) - 1)
+    numbers = "; ".join(f"{step}{spread}" for step, spread in zip(shown, spreads, strict=True))
+    quantity = _words(column)
+    return [f"{quantity[0].upper()}{quantity[1:]}{count}: {numbers}.", f"Needed: {closest.needed}."]
 
 
 def _pairs(claim: dict, values: dict) -> Iterator[tuple[str, str | float]]:
@@ -119,6 +196,7 @@ class _Step:
     distance: float
     half: float | None
     outcome: str
+    needed: str
 
     @classmethod
     def of(cls, claim: dict, column: str, one: str, other: str | float, values: dict) -> "_Step":
@@ -139,17 +217,28 @@ class _Step:
             case _:
                 within, beyond = distance + error < -by - margin, distance - error > -by + margin
         outcome = SUPPORTED if within else CONTRADICTED if beyond else UNDECIDED
-        return cls(column, one, other, means, distance, half, outcome)
+        doubtful = half is None and _is_time(column)
+        if doubtful and abs(distance) < estimates.SPREAD_OF_TIMES * abs(means[1]):
+            outcome = UNDECIDED
+        needed = _needed(claim, column, doubtful)
+        return cls(column, one, other, means, distance, half, outcome, needed)
 
     def __str__(self) -> str:
         mine, theirs = (_written(mean, self.column) for mean in self.means)
         other = f"{self.other} {theirs}" if isinstance(self.other, str) else theirs
-        spread = "one seed, no interval"
-        if self.half is not None:
-            ends = (self.distance - self.half, self.distance + self.half)
-            low, high = (_written(end, self.column, sign="+") for end in ends)
-            spread = f"95 % interval of the difference {low} to {high}"
-        return f"{self.one} {mine}, {other} ({spread})."
+        return f"{self.one} {mine} against {other}"
+
+    def spread(self) -> str:
+        """Return how sure the difference is."""
+        if self.column in EXACT:
+            return ""
+        if self.half is None:
+            return " (one seed, no interval)"
+        if self.half == 0:
+            return " (the same with every seed)"
+        ends = (self.distance - self.half, self.distance + self.half)
+        low, high = (_difference(end, self.column, sign="+") for end in ends)
+        return f" (95 % interval of the difference {low.partition(' ')[0]} to {high})"
 
 
 def _margin(margin: float | str, value: float) -> float:
@@ -159,15 +248,58 @@ def _margin(margin: float | str, value: float) -> float:
     return margin
 
 
+def _needed(claim: dict, column: str, doubtful: bool) -> str:
+    """Return in words what difference supports a claim; `doubtful` is a time of one seed."""
+    least, margin = claim.get("by", 0), claim.get("margin", 0)
+    if isinstance(margin, str):
+        parts = [_difference(least, column)] if least else []
+        parts.append(margin)
+    else:
+        parts = [_difference(least + margin, column)] if least + margin else []
+    apart = " and ".join(parts)
+    if claim["are"] == "equal":
+        text = f"at most {apart} apart"
+    else:
+        way = "higher" if claim["are"] in ("greater", "increasing") else "lower"
+        text = f"{way} by more than {apart}" if apart else way
+    if doubtful:
+        spread = f"{100 * estimates.SPREAD_OF_TIMES:.0f} %"
+        text += f"; with one seed less than {spread} decides nothing, as equal runs differ so much"
+    return text
+
+
+def _is_time(column: str) -> bool:
+    return column.startswith("seconds_") or column == "throughput"
+
+
+def _words(column: str) -> str:
+    """Return the name of a quantity as a reader knows it."""
+    if column in QUANTITIES:
+        return QUANTITIES[column]
+    if found := re.fullmatch(r"(\w+)_after_(\d+)_s", column):
+        return f"{found[1].replace('_', ' ')} after {found[2]} s"
+    score, _, epoch = column.rpartition("_")
+    return f"{score.replace('_', ' ')}, {epoch} epoch"
+
+
+def _in_per_cent(column: str) -> bool:
+    return "accuracy" in column or column == "rise"
+
+
+def _difference(value: float, column: str, sign: str = "") -> str:
+    """Return a difference in words; those of shares are in points, to tell them from shares."""
+    if _in_per_cent(column):
+        if sign:
+            return f"{100 * value:{sign}.2f} points"
+        return "1 point" if round(100 * value, 9) == 1 else f"{100 * value:.4g} points"
+    return _written(value, column, sign)
+
+
 def _written(value: float, column: str, sign: str = "") -> str:
     if math.isinf(value):
         return "∞"
-    if "accuracy" in column or column == "rise":
+    if _in_per_cent(column):
         return f"{100 * value:{sign}.2f} %"
-    if column.startswith("memory_"):
-        return f"{value / 2**20:{sign},.4g} MiB"
-    if column.startswith("parameters"):
-        return f"{value:{sign},.0f}"
-    unit = {"seconds": " s", "loss": " nat", "gap": " nat"}
-    ending = next((unit[part] for part in column.split("_") if part in unit), "")
-    return f"{value:{sign}.4g}{ending}"
+    ending = next((unit for part, unit in UNITS.items() if part in column.split("_")), "")
+    value = value / 2**20 if ending == " MiB" else value
+    return f"{value:{sign},.0f}{ending}" if abs(value) >= 1000 else f"{value:{sign}.4g}{ending}"

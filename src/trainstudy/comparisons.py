@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trainstudy.records import SETTINGS
+from trainstudy.results import FAMILIES
 
 OPTIMIZER = [field.name for field in SETTINGS if field.name.startswith("optimizer.")]
 SCHEDULE = [field.name for field in SETTINGS if field.name.startswith("schedule.")]
@@ -54,7 +55,7 @@ def find(runs: pd.DataFrame, question: str) -> list[Comparison]:
             order = rows.loc[values.index].sort_values([varied[0]], kind="stable")
             family = str(rows.family.iloc[0])
             found.append(Comparison(question, family, _title(question, rows), tuple(order.index)))
-    return sorted(found, key=lambda one: (one.family, one.title))
+    return sorted(found, key=lambda one: (_place(one), one.title))
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ def changes(runs: pd.DataFrame) -> list[Change]:
             if differing:  # else they are one experiment under two names
                 values = (_value(known, plain, differing), _value(known, changed, differing))
                 found.append(Change(known.family[plain], unit, values, plain, changed))
-    return sorted(found, key=lambda one: (one.family, one.plain, one.setting, one.changed))
+    return sorted(found, key=lambda one: (_place(one), one.plain, one.setting, one.changed))
+
+
+def _place(one: Comparison | Change) -> int:
+    return [*FAMILIES].index(one.family)
 
 
 def _unit(column: str) -> str:

@@ -9,6 +9,8 @@ import pandas as pd
 from scipy.special import stdtrit
 
 LEVEL = 0.95
+# Of a time, by how much equal runs differed on the machines measured (docs/performance.md).
+SPREAD_OF_TIMES = 0.15
 RISE = 0.02  # of the validation loss above its lowest value, from which a run counts as over-fitted
 
 

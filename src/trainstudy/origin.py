@@ -5,6 +5,7 @@ import json
 import pandas as pd
 
 from trainstudy.records import SETTINGS
+from trainstudy.results import learned_instead
 
 ORIGINS = {
     "embedded": "small data that ship inside software packages, made for trying the pipeline out; "
@@ -12,6 +13,8 @@ ORIGINS = {
     "mirrored": "a mirror that differs from the published originals; its numbers are not exactly "
     "comparable with published ones",
 }
+DATA = {"data_origin": "origin", "data_description": "description", "data_sha256": "SHA-256"}
+HASH = 12  # digits shown
 
 
 def banners(runs: pd.DataFrame) -> list[str]:
@@ -22,7 +25,7 @@ def banners(runs: pd.DataFrame) -> list[str]:
         for row in rows.itertuples()
         if row.data_origin in ORIGINS
     ]
-    own = runs[(runs.dataset == "wikitext2") & (runs["model.embedding"] == "learned")]
+    own = runs[learned_instead(runs)]
     if len(own):
         texts.append(
             "wikitext2: trained with a learned embedding where the reports used GPT-1's, frozen: "
@@ -45,10 +48,11 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
         setups[column] = setups[column].map(
             lambda text: ", ".join(f"{key} {value}" for key, value in json.loads(text).items())
         )
-    data = ["dataset", "data_origin", "data_description", "data_sha256"]
+    data = runs[["dataset", *DATA]].drop_duplicates().rename(columns=DATA)
+    data["SHA-256"] = data["SHA-256"].str[:HASH]
     return {
-        "Machine, releases, code": setups.fillna("–"),
-        "Data (SHA-256 of the prepared file)": runs[data].drop_duplicates(),
+        "Machine, releases, code": setups.fillna("–").rename(columns={"versions": "releases"}),
+        "Data (first digits of the prepared file's SHA-256)": data,
         "Settings that all runs of a family share": _shared(runs),
         "Every run": _every_run(runs, setup_of),
     }
@@ -64,11 +68,13 @@ def _shared(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _every_run(runs: pd.DataFrame, setups: list[int]) -> pd.DataFrame:
     """Return a row for each run, with the settings in which it differs from its family."""
-    resumes = ["resumes"] if runs.resumes.any() else []
-    table = runs[["experiment", "seed", "status", "started", *resumes]].copy()
-    table.insert(3, "setup", setups)
-    table.insert(4, "data", runs.data_sha256.str[:12])
-    table.insert(5, "mode", runs.deterministic.map({True: "deterministic", False: "default"}))
+    table = runs[["experiment", "seed", "status"]].copy()
+    table["setup"] = setups
+    table["data"] = runs.data_sha256.str[:HASH]
+    table["mode"] = runs.deterministic.map({True: "deterministic", False: "default"})
+    table["started (UTC)"] = pd.to_datetime(runs.started, utc=True).dt.strftime("%Y-%m-%d %H:%M")
+    if runs.resumes.any():
+        table["interruptions"] = runs.resumes
     names = {field.name for field in SETTINGS}
     own = {family: names - _common(rows) for family, rows in runs.groupby("family")}
     table["own settings"] = [_line(row, own[row.family]) for _, row in runs.iterrows()]

@@ -107,13 +107,14 @@ def _table(table: pd.DataFrame) -> dict:
 
     Columns in which nothing stands are left out.
     """
-    text = tables.to_html(table.dropna(axis="columns", how="all"))
+    text = tables.to_html(table.dropna(axis="columns", how="all") if len(table) else table)
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
     shown = text.count("<th ")  # half-widths stand in the cells they belong to
     columns = [cells[column::shown] for column in range(shown)]
     heading = [max(map(len, column[0].split()), default=0) for column in columns]  # these wrap
     longest = [max(map(len, column[1:]), default=0) for column in columns]
-    longest[1:] = [min(cell, 40) for cell in longest[1:]]  # so do these; names of runs do not
+    names = 0 if "statement" in table else 1  # of runs, which do not wrap; all else does
+    longest[names:] = [min(cell, 40) for cell in longest[names:]]
     widths = [max(pair) + 2 for pair in zip(heading, longest, strict=True)]
     return {"html": Markup(text), "characters": sum(widths)}
 

@@ -9,10 +9,16 @@ import pandas as pd
 
 from trainstudy import estimates
 
+FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}  # in order
 PUBLISHED_DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
 REPORTS = ("A", "B")
 SCORES = ("accuracy", "perplexity")
 BUDGETS = (60, 300, 600)  # seconds of training and evaluation at which runs are compared
+# Columns of runs.parquet that say little where several runs shared a GPU.
+COSTS = [
+    "seconds_total", "seconds_compiling", "seconds_training", "seconds_evaluating", "throughput",
+    "memory_resident", "memory_allocated", "memory_reserved", "memory_process", "memory_device",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,23 +44,37 @@ class Results:
         return estimates.over_fitting(self.metrics)
 
     @cached_property
+    def undisturbed(self) -> pd.DataFrame:
+        """The runs, without times and memory (see COSTS) where others shared their GPU."""
+        runs = self.runs.copy()
+        costs = [name for name in COSTS if name in runs]
+        runs[costs] = runs[costs].where(~runs.gpu_shared.eq(True))
+        return runs
+
+    @cached_property
     def facts(self) -> pd.DataFrame:
-        """The runs, with what over-fitting, prediction and equal times add.
+        """The undisturbed runs, with what over-fitting, prediction and equal times add.
 
         rise, gap_last and others, memory_predicted, validation_accuracy_after_60_s and others.
         """
         added = self.over_fitting.drop(columns="verdict")
-        facts = self.runs.merge(added, on=["experiment", "seed"], how="left")
+        facts = self.undisturbed.merge(added, on=["experiment", "seed"], how="left")
         predicted = self.predicted.set_index("experiment").total if len(self.predicted) else {}
         facts["memory_predicted"] = facts.experiment.map(predicted)
         return facts.merge(self._after_seconds, on=["experiment", "seed"], how="left")
 
     @cached_property
+    def timed_curves(self) -> pd.DataFrame:
+        """Validation scores by epoch, of the runs whose seconds are undisturbed."""
+        own = self.metrics[(self.metrics.split == "validation") & self.metrics.metric.isin(SCORES)]
+        alone = self.runs[~self.runs.gpu_shared.eq(True)][["experiment", "seed"]]
+        return own.merge(alone, on=["experiment", "seed"]).sort_values("epoch")
+
+    @cached_property
     def _after_seconds(self) -> pd.DataFrame:
         """Validation scores of every run, read off its curve at BUDGETS."""
-        own = self.metrics[(self.metrics.split == "validation") & self.metrics.metric.isin(SCORES)]
         rows = []
-        for key, run in own.sort_values("epoch").groupby(["experiment", "seed"]):
+        for key, run in self.timed_curves.groupby(["experiment", "seed"]):
             row = dict(zip(("experiment", "seed"), key, strict=True))
             for metric, curve in run.groupby("metric"):
                 row |= {after(metric, s): estimates.at_seconds(curve, s) for s in BUDGETS}
@@ -70,13 +90,22 @@ class Results:
 
     @cached_property
     def comparable(self) -> set[str]:
-        """The experiments that were run on the data set of the reports."""
+        """The experiments that were run on the data set of the reports, original or mirrored."""
         same = self.runs.dataset == self.runs.family.map(PUBLISHED_DATASET)
         return set(self.runs.experiment[same])
 
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """The data set of every experiment, with how it departs from that of the reports."""
+        runs = self.runs
+        mirrored = (runs.data_origin == "mirrored").map({True: " (mirrored)", False: ""})
+        learned = learned_instead(runs).map({True: ", learned embedding", False: ""})
+        return dict(zip(runs.experiment, runs.dataset + mirrored + learned, strict=True))
+
     def published_values(self, report: str, metric: str, split: str) -> pd.Series:
         """Return what a report says of the comparable experiments, by experiment."""
-        rows = self.published.query("report == @report and metric == @metric and split == @split")
+        told = self.published.fillna({"split": ""})  # the number of parameters is of no split
+        rows = told.query("report == @report and metric == @metric and split == @split")
         rows = rows[rows.experiment.isin(self.comparable)]
         return rows.groupby("experiment").value.first()
 
@@ -88,6 +117,16 @@ class Results:
             chosen = self.runs[[*keys, "best_epoch"]].rename(columns={"best_epoch": "epoch"})
             return rows.merge(chosen, on=[*keys, "epoch"]).set_index(keys).value
         return rows.sort_values("epoch").groupby(keys).value.last()
+
+
+def learned_instead(runs: pd.DataFrame) -> pd.Series:
+    """Say of which runs the embedding was learned, where the reports had GPT-1's, frozen."""
+    return (runs.dataset == PUBLISHED_DATASET["lstm"]) & (runs["model.embedding"] == "learned")
+
+
+def by_family(families: pd.Series) -> pd.Series:
+    """Return the places of families in their order, as a key to sort by."""
+    return families.map([*FAMILIES].index)
 
 
 def after(metric: str, seconds: int) -> str:

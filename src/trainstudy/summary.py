@@ -1,27 +1,31 @@
 """The first sentences of the page, written from the results: what came out, in short."""
 
 from collections.abc import Iterable
+from statistics import fmean
 
 import pandas as pd
 from markupsafe import Markup
 
-from trainstudy import claims
-from trainstudy.results import PUBLISHED_DATASET, REPORTS, Results
+from trainstudy import claims, comparisons, estimates
+from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, Results
 
-FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}
 SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
-VERDICTS = (claims.SUPPORTED, claims.CONTRADICTED, claims.UNDECIDED)
+ANSWERS = "Questions of the study"
 LOWER_IS_BETTER = {"perplexity"}
 
 
 def sentences(results: Results, planned: int) -> list[Markup]:
-    """Return paragraphs: how much ran, each family of models, the claims of the reports.
+    """Return paragraphs: how much ran, each family, questions of the study, the reports' claims.
 
     `planned` is the number of runs that the configuration declares, selected or not.
     """
     runs = results.runs
     families = [family for family in FAMILIES if (runs.family == family).any()]
     paragraphs = [_counts(runs, planned), *(_family(results, family) for family in families)]
+    answers = [_norm(results), _networks(results), _over_fitting(results), _memory(results)]
+    if found := [answer for answer in answers if answer]:
+        answer = Markup(" ").join(found)
+        paragraphs.append(Markup("<strong>{}.</strong> {}").format(ANSWERS, answer))
     return [*paragraphs, _claims(results)] if results.claims else paragraphs
 
 
@@ -38,7 +42,7 @@ def _counts(runs: pd.DataFrame, planned: int) -> Markup:
 
 
 def _family(results: Results, family: str) -> Markup:
-    runs = results.runs[(results.runs.family == family) & (results.runs.status == "finished")]
+    runs = results.undisturbed.query("family == @family and status == 'finished'")
     if runs.empty:
         return Markup("<strong>{}.</strong> No run finished.").format(FAMILIES[family])
     parts = [_best(runs, SCORE[family]), _fastest(runs), _published(results, family)]
@@ -56,8 +60,9 @@ def _best(runs: pd.DataFrame, score: str) -> Markup:
     name = means.index[0 if score in LOWER_IS_BETTER else -1]
     test = _means(runs, f"test_{score}_best")[name]
     seeds = (runs.experiment == name).sum()
-    return Markup("{} generalises best: validation {} {}{}, test {}{}.").format(
+    return Markup("{} {} validation {} {}{}, test {}{}.").format(
         _name(name),
+        "generalises best:" if runs.experiment.nunique() > 1 else "reaches",
         score,
         written(means[name], score),
         f" at epoch {runs[runs.experiment == name].best_epoch.iloc[0]:.0f}" if seeds == 1 else "",
@@ -79,16 +84,104 @@ def _fastest(runs: pd.DataFrame) -> Markup:
     )  # fmt: skip
 
 
-def _claims(results: Results) -> Markup:
-    verdicts = claims.table(results).verdict
+def _norm(results: Results) -> Markup | None:
+    """Say how pre-norm compares with post-norm, by the validation accuracy of the last epoch."""
+    norms = comparisons.settings(results.runs)["model.norm"]
+    scores = _means(results.runs, "validation_accuracy_last").dropna()
+    leads = {}
+    for one in comparisons.find(results.runs, "norm"):
+        pair = {norms[name]: name for name in one.experiments if name in scores.index}
+        if len(pair) == 2:
+            leads[pair["pre"]] = 100 * (scores[pair["pre"]] - scores[pair["post"]])
+    if not leads:
+        return None
+    if len(leads) == 1:
+        [(name, lead)] = leads.items()
+        side = "above" if lead > 0 else "below"
+        text = Markup("Pre-norm ends {:.2f} points of validation accuracy {} post-norm ({}).")
+        return text.format(abs(lead), side, _name(name))
     return Markup(
-        "<strong>Statements of the reports.</strong> Of {} {} supported, {} contradicted, and {} "
-        "undecided, because runs are missing, too few, or on other data than the reports'."
-    ).format(_count(len(verdicts), "statement"), *(_are(verdicts == each) for each in VERDICTS))
+        "Pre-norm ends above post-norm in {} of {} pairs, by {:+.2f} points of validation accuracy "
+        "on average ({:+.2f} to {:+.2f})."
+    ).format(
+        sum(lead > 0 for lead in leads.values()), len(leads),
+        fmean(leads.values()), min(leads.values()), max(leads.values()),
+    )  # fmt: skip
 
 
-def _are(which: pd.Series) -> str:
-    return f"{which.sum()} is" if which.sum() == 1 else f"{which.sum()} are"
+def _networks(results: Results) -> Markup | None:
+    """Say how the best CNN compares with the best vision transformer, in accuracy and size."""
+    parts = []
+    for family, text in (("cnn", "The best CNN, {},"), ("vit", "the best vision transformer, {},")):
+        runs = results.runs[results.runs.family == family]
+        means = _means(runs, "validation_accuracy_best").dropna()
+        if means.empty:
+            return None
+        name = means.idxmax()
+        size = runs[runs.experiment == name].parameters_trained.iloc[0]
+        accuracy = written(means[name], "accuracy")
+        parts.append(
+            Markup(text + " validates {} with {:,} parameters").format(_name(name), accuracy, size)
+        )
+    return Markup("{}; {}.").format(*parts)
+
+
+def _over_fitting(results: Results) -> Markup | None:
+    """Say how many runs over-fit, by the rule of estimates.over_fitting."""
+    verdicts = results.over_fitting.verdict[results.over_fitting.verdict != "too short"]
+    if verdicts.empty:
+        return None
+    return Markup(
+        "{} of {} over-fit: the validation loss ended more than {:.0f} % above its lowest while "
+        "the training loss fell on."
+    ).format((verdicts == "over-fitted").sum(), _count(len(verdicts), "run"), 100 * estimates.RISE)
+
+
+def _memory(results: Results) -> Markup | None:
+    """Say how GPU memory goes with depth, in the largest comparison of each family."""
+    measured = results.facts.memory_allocated.notna().any()
+    column = "memory_allocated" if measured else "memory_predicted"
+    means = _means(results.facts, column).dropna() / 2**20
+    layers = comparisons.settings(results.runs).layers
+    deepening: dict[str, list[str]] = {}
+    for one in comparisons.find(results.runs, "depth"):
+        names = [name for name in one.experiments if name in means.index]
+        if len(names) > max(1, len(deepening.get(one.family, []))):
+            deepening[one.family] = names
+    if not deepening:
+        return None
+    told = "; ".join(
+        f"{FAMILIES[family].lower()} {means[first]:,.0f} MiB with "
+        f"{_count(layers[first], 'layer')}, {means[last]:,.0f} MiB with {layers[last]:.0f}"
+        for family, (first, *_, last) in deepening.items()
+    )
+    kind = "Measured" if measured else "Predicted, not measured,"
+    return Markup("{} peak of GPU memory: {}.").format(kind, told)
+
+
+def _claims(results: Results) -> Markup:
+    """Say how the claims stand, which are contradicted, and why the others are undecided."""
+    found = {name: claims.evaluate(claim, results) for name, claim in results.claims.items()}
+    verdicts = pd.Series({name: one.verdict for name, one in found.items()})
+    supported, contradicted, undecided = (
+        verdicts[verdicts == each].index
+        for each in (claims.SUPPORTED, claims.CONTRADICTED, claims.UNDECIDED)
+    )
+    text = Markup(
+        "<strong>Statements of the reports.</strong> Of {} {} supported, {} contradicted{}, and {} "
+        "undecided"
+    ).format(
+        _count(len(found), "statement"), _are(len(supported)), _are(len(contradicted)),
+        Markup(" ({})").format(_names(contradicted)) if len(contradicted) else "",
+        _are(len(undecided)),
+    )  # fmt: skip
+    reasons = pd.Series([found[name].why for name in undecided], dtype=object).value_counts()
+    why = "; ".join(f"{count} because {reason}" for reason, count in reasons.items())
+    return text + (f": {why}." if why else ".")
+
+
+def _are(count: int) -> str:
+    return f"{count} is" if count == 1 else f"{count} are"
 
 
 def _published(results: Results, family: str) -> Markup:
@@ -153,8 +246,8 @@ def _means(runs: pd.DataFrame, column: str) -> pd.Series:
     return runs.groupby("experiment")[column].mean()
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(number: float, noun: str) -> str:
+    return f"{number:.0f} {noun}" if number == 1 else f"{number:.0f} {noun}s"
 
 
 def _name(experiment: str) -> Markup:

@@ -79,6 +79,16 @@ def test_a_language_model_has_its_perplexity_per_added_second(tmp_path):
     assert "validation accuracy without" not in row
 
 
+def test_seconds_of_runs_that_shared_a_gpu_are_left_out(tmp_path):
+    runs = [
+        with_scores("vit-a", 0.6, gpu_shared=True),
+        with_scores("vit-b", 0.7, label_smoothing=0.1),
+    ]
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["difference of validation accuracy"] == pytest.approx(0.1)
+    assert "difference of seconds" not in row
+
+
 def test_norms_stand_side_by_side_by_depth_and_rate(tmp_path):
     post = {"model.norm": "post", "model.depth": 12}
     runs = [

@@ -46,7 +46,10 @@ def decide(tmp_path, one: dict, **values: object) -> claims.Verdict:
 def test_one_seed_is_decided_beyond_the_margin(tmp_path, value, verdict):
     found = decide(tmp_path, claim(margin=0.005), a=[value], b=[0.6])
     assert found.verdict == verdict
-    assert f"vit-a {100 * value:.2f} %, vit-b 60.00 % (one seed, no interval)." in found.numbers
+    assert found.numbers == (
+        f"Validation accuracy, last epoch: vit-a {100 * value:.2f} % against vit-b 60.00 % "
+        "(one seed, no interval). Needed: higher by more than 0.5 points."
+    )
 
 
 def test_a_claimed_lead_has_to_be_reached(tmp_path):
@@ -74,7 +77,7 @@ def test_the_interval_of_the_difference_decides(tmp_path):
     found = decide(tmp_path, claim(), a=wide, b=[0.60, 0.65, 0.70])
     assert found.verdict == "undecided"
     low, high = stats.ttest_ind(wide, [0.60, 0.65, 0.70], equal_var=False).confidence_interval()
-    assert f"difference {100 * low:+.2f} % to {100 * high:+.2f} %" in found.numbers
+    assert f"difference {100 * low:+.2f} to {100 * high:+.2f} points" in found.numbers
 
 
 def test_a_number_is_compared_with_the_interval_of_the_mean(tmp_path):
@@ -94,8 +97,10 @@ def test_an_order_holds_when_every_step_does(tmp_path):
     assert decide(tmp_path, rising, a=[0.5], b=[0.6], c=[0.605]).verdict == "undecided"
     found = decide(tmp_path, rising, a=[0.5], b=[0.6], c=[0.4])
     assert found.verdict == "contradicted"
-    assert "vit-c 40.00 %, vit-b 60.00 %" in found.numbers
+    assert "vit-c 40.00 % against vit-b 60.00 %" in found.numbers
     assert "vit-a" not in found.numbers  # that step did not contradict
+    downhill = decide(tmp_path, rising, a=[0.7], b=[0.6], c=[0.5])
+    assert downhill.numbers.count("one seed") == 1
     falling = rising | {"are": "decreasing"}
     assert decide(tmp_path, falling, a=[0.7], b=[0.6], c=[0.5]).verdict == "supported"
     assert decide(tmp_path, falling, a=[0.5], b=[0.6], c=[0.7]).verdict == "contradicted"
@@ -120,7 +125,9 @@ def test_of_many_comparisons_all_have_to_hold_and_the_closest_is_told(tmp_path):
     ahead = claim(runs=["vit-a", "vit-b"], than=["vit-c", "vit-d"])
     found = decide(tmp_path, ahead, a=[0.9], b=[0.8], c=[0.5], d=[0.7])
     assert found.verdict == "supported"
-    assert found.numbers.startswith("Closest of 4: vit-b 80.00 %, vit-d 70.00 %")
+    assert found.numbers.startswith(
+        "Validation accuracy, last epoch, closest of 4: vit-b 80.00 % against vit-d 70.00 %"
+    )
     assert decide(tmp_path, ahead, a=[0.9], b=[0.6], c=[0.5], d=[0.7]).verdict == "contradicted"
 
 
@@ -129,7 +136,8 @@ def test_of_many_comparisons_all_have_to_hold_and_the_closest_is_told(tmp_path):
 
 def test_a_run_that_is_missing_leaves_a_claim_open_and_is_named(tmp_path):
     found = decide(tmp_path, claim(), a=[0.9])
-    assert found == claims.Verdict("undecided", "not run: vit-b.", "cifar10")
+    assert (found.verdict, found.why) == ("undecided", claims.NOT_RUN)
+    assert (found.numbers, found.data) == ("Not run: vit-b.", "cifar10")
     assert decide(tmp_path, claim(runs=["vit-x"], than=["vit-y"]), a=[0.9]).data == "–"
 
 
@@ -142,7 +150,7 @@ def test_what_runs_there_are_may_contradict_all_the_same(tmp_path):
 def test_a_figure_that_was_not_measured_leaves_a_claim_open(tmp_path):
     found = decide(tmp_path, claim(of="memory_process"), a=[0.9], b=[0.5])
     assert found.verdict == "undecided"
-    assert found.numbers == "no memory process was measured of vit-a, vit-b."
+    assert found.numbers == "Not measured (GPU memory of the whole process): vit-a, vit-b."
 
 
 def test_the_first_quantity_that_every_run_has_is_compared(tmp_path):
@@ -153,7 +161,7 @@ def test_the_first_quantity_that_every_run_has_is_compared(tmp_path):
     more = claim(of=["memory_process", "memory_allocated"])
     found = claims.evaluate(more, frames(tmp_path, runs))
     assert found.verdict == "supported"
-    assert "vit-a 3 MiB, vit-b 2 MiB" in found.numbers
+    assert found.numbers.startswith("Peak of GPU memory allocated in tensors: vit-a 3 MiB against")
 
 
 def test_predicted_memory_and_over_fitting_can_be_claimed(tmp_path):
@@ -166,9 +174,14 @@ def test_predicted_memory_and_over_fitting_can_be_claimed(tmp_path):
     ]
     predicted = pd.DataFrame({"experiment": ["vit-a", "vit-b"], "total": [2**21, 2**20]})
     results = frames(tmp_path, runs, rows, predicted=predicted)
-    assert claims.evaluate(claim(of="memory_predicted"), results).verdict == "supported"
+    larger = claims.evaluate(claim(of="memory_predicted"), results)
+    assert larger.verdict == "supported"
+    assert larger.numbers == (
+        "Predicted peak of GPU memory: vit-a 2 MiB against vit-b 1 MiB. Needed: higher."
+    )
     risen = claims.evaluate(claim(of="rise", than=0.02), results)
-    assert (risen.verdict, "vit-a 25.00 %, 2.00 %" in risen.numbers) == ("supported", True)
+    assert risen.verdict == "supported"
+    assert "vit-a 25.00 % against 2.00 %" in risen.numbers
 
 
 def test_other_data_than_those_of_the_reports_decide_nothing_and_say_what_they_would(tmp_path):
@@ -177,9 +190,119 @@ def test_other_data_than_those_of_the_reports_decide_nothing_and_say_what_they_w
         for letter, value in (("a", 0.9), ("b", 0.5))
     ]
     found = claims.evaluate(claim(), frames(tmp_path, runs))
-    assert found.verdict == "undecided"
+    assert (found.verdict, found.would, found.why) == ("undecided", "supported", claims.ELSEWHERE)
+    assert str(found) == "undecided (would be supported)"
     assert found.data == "digits"
-    assert "measured on digits, which no report used; there it would be supported:" in found.numbers
+    assert found.numbers.endswith("Undecided: measured on digits, which no report used.")
+
+
+def test_an_embedding_that_was_learned_decides_nothing(tmp_path):
+    score = "validation_perplexity_last"
+    runs = [
+        a_run("lstm-a", **{score: 100.0, "model.embedding": "learned"}),
+        a_run("lstm-b", **{score: 150.0}),
+    ]
+    less = claim(of=score, runs=["lstm-a"], are="less", than=["lstm-b"])
+    found = claims.evaluate(less, frames(tmp_path, runs))
+    assert str(found) == "undecided (would be supported)"
+    assert found.numbers.endswith("Undecided: learned embedding, not GPT-1's: lstm-a.")
+    assert found.data == "wikitext2, wikitext2, learned embedding"
+
+
+def test_a_mirror_decides_and_is_named(tmp_path):
+    runs = [
+        a_run(f"vit-{letter}", data_origin="mirrored", **{ACCURACY: value})
+        for letter, value in (("a", 0.9), ("b", 0.5))
+    ]
+    found = claims.evaluate(claim(), frames(tmp_path, runs))
+    assert (found.verdict, found.data) == ("supported", "cifar10 (mirrored)")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "short"),
+    [
+        (3, None),
+        ({"runs": 3}, None),
+        (10, "3 epochs instead of 10: vit-a, vit-b"),
+        ({"runs": 180, "than": 3}, "3 epochs instead of 180: vit-a"),
+        ({"runs": 3, "than": 10}, "3 epochs instead of 10: vit-b"),
+    ],
+)
+def test_after_other_epochs_than_the_claim_speaks_of_nothing_is_decided(tmp_path, epochs, short):
+    found = decide(tmp_path, claim(epochs=epochs), a=[0.9], b=[0.5])
+    assert str(found) == ("undecided (would be supported)" if short else "supported")
+    assert not short or found.numbers.endswith(f"Undecided: {short}.")
+
+
+# What the numbers say in words
+
+
+def test_what_is_the_same_with_every_seed_has_no_interval(tmp_path):
+    runs = [a_run(f"vit-{x}", seed, parameters_trained=n, memory_allocated=n * 2**20)
+            for x, n in (("a", 1_086_730), ("b", 272_378)) for seed in (1, 2)]  # fmt: skip
+    results = frames(tmp_path, runs)
+    smaller = claims.evaluate(claim(of="parameters_trained", are="less"), results)
+    assert smaller.verdict == "contradicted"
+    assert smaller.numbers == (
+        "Trained parameters: vit-a 1,086,730 against vit-b 272,378. Needed: lower."
+    )
+    memory = claims.evaluate(claim(of="memory_allocated"), results)
+    assert "1,086,730 MiB against vit-b 272,378 MiB (the same with every seed)" in memory.numbers
+
+
+@pytest.mark.parametrize(
+    ("facts", "needed"),
+    [
+        ({"by": 0.15, "margin": 0.005}, "higher by more than 15.5 points"),
+        ({"are": "less", "margin": "2 %"}, "lower by more than 2 %"),
+        ({"are": "equal", "margin": 0.01}, "at most 1 point apart"),
+        ({"by": 0.2, "margin": "2 %"}, "higher by more than 20 points and 2 %"),
+    ],
+)
+def test_what_was_needed_is_said(tmp_path, facts, needed):
+    found = decide(tmp_path, claim(**facts), a=[0.7], b=[0.6])
+    assert found.numbers.endswith(f"Needed: {needed}.")
+
+
+# Times
+
+
+def timed(tmp_path, seconds: dict[str, list[float]], **facts: object) -> Results:
+    runs = [
+        a_run(f"vit-{letter}", seed, seconds_training=value, **facts)
+        for letter, seeds in seconds.items()
+        for seed, value in enumerate(seeds)
+    ]
+    return frames(tmp_path, runs)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict"),
+    [(8.4, "supported"), (8.6, "undecided"), (11.4, "undecided"), (11.6, "contradicted")],
+)
+def test_times_of_one_seed_decide_from_15_per_cent_on(tmp_path, seconds, verdict):
+    faster = claim(of="seconds_training", are="less", margin="1 %")
+    found = claims.evaluate(faster, timed(tmp_path, {"a": [seconds], "b": [10.0]}))
+    assert found.verdict == verdict
+    assert "with one seed less than 15 % decides nothing" in found.numbers
+
+
+def test_equal_times_need_several_seeds(tmp_path):
+    same = claim(of="seconds_training", are="equal", margin="3 %")
+    found = claims.evaluate(same, timed(tmp_path, {"a": [10.0], "b": [10.0]}))
+    assert (found.verdict, found.why) == ("undecided", claims.TOO_CLOSE)
+    seeds = {"a": [10.0, 10.01, 10.02], "b": [10.01, 10.02, 10.03]}
+    found = claims.evaluate(same, timed(tmp_path, seeds))
+    assert found.verdict == "supported"
+    assert "15 %" not in found.numbers
+
+
+def test_times_and_memory_of_runs_that_shared_a_gpu_decide_nothing(tmp_path):
+    shared = timed(tmp_path, {"a": [5.0], "b": [10.0]}, gpu_shared=True, memory_allocated=2**30)
+    for quantity in ("seconds_training", "memory_allocated"):
+        found = claims.evaluate(claim(of=quantity, are="less"), shared)
+        assert (found.verdict, found.why) == ("undecided", claims.NOT_RUN)
+    assert shared.facts.validation_accuracy_after_60_s.isna().all()
 
 
 # The declared claims
@@ -189,9 +312,20 @@ def test_the_table_has_a_row_for_each_claim(tmp_path):
     results = frames(tmp_path, [a_run("vit-2-adamw")], claims=DECLARED)
     table = tables.build("claims", results)
     assert list(table.claim) == list(DECLARED)
+    assert list(table.columns[:2]) == ["statement", "verdict"]
     assert set(table.verdict) == {"undecided"}
     assert len(table) >= 20
     assert {"A", "B", "A and B", ""} == set(table.report)
+
+
+SEEDS = (1, 2)  # of equal figures, which have no spread: no report gives one
+
+
+def resolved() -> dict[str, dict]:
+    """Return the settings of every experiment of the study."""
+    file = ROOT / "config.yaml"
+    everything = {"select": ["core", "longer", "cnn", "ablation", "beyond"]}
+    return config.resolve(yaml.safe_load(file.read_text()) | everything, [file], SCHEMA.parent)
 
 
 @pytest.mark.parametrize("report", ["A", "B"])
@@ -200,6 +334,7 @@ def test_no_report_is_contradicted_by_its_own_figures(tmp_path, report):
     published = pd.read_csv(ROOT / "resources/published.csv")
     columns = {"seconds_per_epoch": "seconds_training", "gpu_memory": "memory_process"}
     runs: dict[str, dict] = {}
+    settings = resolved()
     for row in published[published.report == report].itertuples():
         facts = runs.setdefault(row.experiment, {})
         if row.metric in columns:
@@ -216,11 +351,20 @@ def test_no_report_is_contradicted_by_its_own_figures(tmp_path, report):
         for name, facts in runs.items()
         for split in ("train", "validation")
         if f"{split}_loss_last" in facts
-        for row in curve(a_run(name), split, "loss", facts[f"{split}_loss_last"])
+        for seed in SEEDS
+        for row in curve(a_run(name, seed), split, "loss", facts[f"{split}_loss_last"])
     ]
     if "vit-2-adam" in runs:  # "every 2-layer ViT"
         runs["vit-2-adamw"]["parameters_trained"] = 1_086_730
-    results = frames(tmp_path, [a_run(name, **facts) for name, facts in runs.items()], rows)
+    results = frames(
+        tmp_path,
+        [
+            a_run(name, seed, epochs=settings[name]["epochs"], **facts)
+            for name, facts in runs.items()
+            for seed in SEEDS
+        ],
+        rows,
+    )
     own = {name: one for name, one in DECLARED.items() if report in one.get("reports", [])}
     verdicts = {name: claims.evaluate(one, results).verdict for name, one in own.items()}
     assert "contradicted" not in verdicts.values(), verdicts
@@ -233,6 +377,34 @@ def test_the_experiments_that_claims_name_are_those_of_the_study():
     for one in DECLARED.values():
         than = one.get("than", [])
         assert {*one["runs"], *(than if isinstance(than, list) else [])} <= {*declared}
+
+
+def test_the_epochs_that_claims_take_for_granted_are_those_of_the_study():
+    settings = resolved()
+    for name, one in DECLARED.items():
+        for run, epochs in claims._epochs(one).items():
+            assert settings[run]["epochs"] == epochs, (name, run)
+
+
+def test_every_claim_about_a_score_says_after_how_many_epochs():
+    for name, one in DECLARED.items():
+        ending = str(one["of"]).rpartition("_")[2]
+        assert (ending in ("last", "best", "rise")) == ("epochs" in one), name
+
+
+def test_a_note_is_told_behind_the_statement(tmp_path):
+    own = {"mine": claim(note="By hearsay."), "other": claim()}
+    results = frames(tmp_path, [a_run("vit-a")], claims=own)
+    assert [*tables.build("claims", results).statement] == [
+        "A sentence. (By hearsay.)", "A sentence.",
+    ]  # fmt: skip
+
+
+def test_every_quantity_has_a_name_in_words():
+    quantities = yaml.safe_load(SCHEMA.read_text())["$defs"]["quantity"]["enum"]
+    words = {claims._words(quantity) for quantity in quantities}
+    assert len(words) == len(quantities)
+    assert not [text for text in words if "_" in text]
 
 
 def test_every_quantity_of_the_schema_is_there(tmp_path):
@@ -257,6 +429,9 @@ def test_every_quantity_of_the_schema_is_there(tmp_path):
         ({"are": "increasing", "runs": ["vit-a", "vit-b"]}, "no meaning beside the others"),
         ({"margin": "two percent"}, "claims.mine.margin"),
         ({"reports": []}, "claims.mine.reports"),
+        ({"epochs": 0}, "claims.mine.epochs"),
+        ({"epochs": {"run": 10}}, "unknown key. Did you mean 'runs'?"),
+        ({"epochs": {"than": 10}, "than": 0.5}, "claims.mine.epochs.than"),
     ],
 )
 def test_a_mistake_in_the_file_is_explained_with_its_place(tmp_path, change, message):

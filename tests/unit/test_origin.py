@@ -5,6 +5,7 @@ import pytest
 from results import a_run, frames
 from trainstudy import origin
 
+DATA = "Data (first digits of the prepared file's SHA-256)"
 RUNS = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
 
 
@@ -60,11 +61,12 @@ def test_code_machine_releases_and_data_are_named(runs):
     (setup,) = tables["Machine, releases, code"].to_dict("records")
     assert setup["commit"] == "0123456789ab"
     assert setup["machine"] == "processor Abacus 9, cores 2, system Linux"
-    assert setup["versions"] == "python 3.11.7, torch 2.0"
+    assert setup["releases"] == "python 3.11.7, torch 2.0"
     assert setup["runs"] == 3
-    data = tables["Data (SHA-256 of the prepared file)"]
+    data = tables[DATA]
+    assert [*data.columns] == ["dataset", "origin", "description", "SHA-256"]
     assert [*data.dataset] == ["wikitext2", "cifar10"]
-    assert {*data.data_sha256} == {"c0ffee" + "0" * 58}
+    assert {*data["SHA-256"]} == {"c0ffee000000"}
 
 
 def test_runs_of_one_machine_share_a_line_to_which_they_refer(runs):
@@ -86,10 +88,10 @@ def test_without_git_the_commit_is_a_dash(runs):
 
 def test_every_prepared_file_has_one_line_with_its_checksum(runs):
     tables = origin.tables(runs(*RUNS, a_run("vit-b"), a_run("vit-c", data_sha256="d" * 64)))
-    data = tables["Data (SHA-256 of the prepared file)"]
+    data = tables[DATA]
     # cifar10 was prepared twice, with different results.
     assert [*data.dataset] == ["wikitext2", "cifar10", "cifar10"]
-    assert [*data.data_sha256].count("d" * 64) == 1
+    assert [*data["SHA-256"]].count("d" * 12) == 1
     assert [*tables["Every run"].data] == ["c0ffee000000"] * 4 + ["d" * 12]
 
 
@@ -116,7 +118,7 @@ def test_settings_stand_once_for_a_family_and_beside_the_runs_that_differ(runs):
     assert own["vit-a", 2] == "batch_size 1234567, optimizer.lr 0.00012345678"  # every digit
     assert own["lstm-a", 42] == ""
     assert every.status["lstm-a", 42] == "diverged"
-    assert every.started["cnn-a", 42] == "2026-01-02T03:04:05+00:00"
+    assert every["started (UTC)"]["cnn-a", 42] == "2026-01-02 03:04"
 
 
 def test_a_setting_that_only_some_runs_have_is_none_that_all_share(runs):

@@ -99,10 +99,10 @@ def test_numbers_sort_as_numbers_and_empty_cells_stay_last(page):
     head = page.locator("#wall-clock th", has_text=name)
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
-    assert column(page, name) == ["0.5", "3", "9.5", "10", "–", "–"]
+    assert column(page, name) == ["0.5", "3.0", "9.5", "10.0", "–", "–"]
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "descending"
-    assert column(page, name) == ["10", "9.5", "3", "0.5", "–", "–"]
+    assert column(page, name) == ["10.0", "9.5", "3.0", "0.5", "–", "–"]
 
 
 def test_a_table_sorts_by_keyboard_and_by_one_column_at_a_time(page):

@@ -1,5 +1,6 @@
 """The sentences at the top of the page say what the results say."""
 
+import pandas as pd
 import pytest
 
 from results import a_run, curve, frames, published
@@ -63,7 +64,7 @@ def test_seeds_count_by_their_mean(sentences):
 def test_a_diverged_run_is_never_the_best_or_the_fastest(sentences):
     wild = VIT | {"validation_accuracy_best": 0.99, "seconds_training": 0.1, "status": "diverged"}
     text = sentences(a_run("vit-a", **VIT, seconds_training=2.0), a_run("vit-b", **wild))[1]
-    assert "vit-a generalises best" in text
+    assert "vit-a reaches validation accuracy" in text
     assert "An epoch of training takes 2 s." in text
     assert sentences(a_run("vit-b", **wild))[1] == "Vision transformers. No run finished."
 
@@ -131,6 +132,101 @@ def test_an_experiment_of_ones_own_has_nothing_beside_it(sentences):
     run = a_run("vit-a", **VIT)
     text = sentences(run, metrics=rows_of(run, 0.6))[1]
     assert "Neither report gives a validation accuracy for these runs." in text
+
+
+# Questions of the study, and the claims
+
+
+def test_a_single_run_is_not_called_the_best(sentences):
+    text = sentences(a_run("vit-a", **VIT))[1]
+    assert "vit-a reaches validation accuracy 60.00 % at epoch 7, test 59.00 %." in text
+    assert "best" not in text
+
+
+def test_a_run_that_shared_its_gpu_is_never_the_fastest(sentences):
+    runs = [
+        a_run("vit-a", **VIT, seconds_training=1.0, gpu_shared=True),
+        a_run("vit-b", **VIT, seconds_training=2.0),
+    ]
+    assert "An epoch of training takes 2 s." in sentences(*runs)[1]
+
+
+def in_norm(norm: str, accuracy: float, **facts) -> dict:
+    name = f"vit-{norm}{facts.get('epochs', '')}"
+    return a_run(name, validation_accuracy_last=accuracy, **{"model.norm": norm}, **facts)
+
+
+def test_pre_and_post_norm_are_compared(sentences):
+    pair = [in_norm("pre", 0.625), in_norm("post", 0.6)]
+    text = sentences(*pair)[-1]
+    assert "Pre-norm ends 2.50 points of validation accuracy above post-norm (vit-pre)." in text
+    others = [in_norm("pre", 0.6, epochs=9), in_norm("post", 0.61, epochs=9)]
+    text = sentences(*pair, *others)[-1]
+    assert "above post-norm in 1 of 2 pairs, by +0.75 points" in text
+    assert "on average (-1.00 to +2.50)." in text
+
+
+def test_the_best_cnn_is_compared_with_the_best_vision_transformer(sentences):
+    runs = [
+        a_run("cnn-a", **VIT | {"validation_accuracy_best": 0.9}, parameters_trained=272_378),
+        a_run("vit-a", **VIT, parameters_trained=1_086_730),
+        a_run("vit-b", **VIT | {"validation_accuracy_best": 0.5}),
+    ]
+    assert (
+        "The best CNN, cnn-a, validates 90.00 % with 272,378 parameters; the best vision "
+        "transformer, vit-a, validates 60.00 % with 1,086,730 parameters."
+    ) in sentences(*runs)[-1]
+
+
+def test_runs_that_over_fit_are_counted(sentences):
+    runs = [a_run("vit-a", **VIT), a_run("vit-b", **VIT), a_run("vit-c", **VIT)]
+    metrics = [
+        row
+        for run, losses in zip(runs, ((2, 3), (2, 1), (2,)), strict=True)
+        for split, values in (("train", (2, 1)[: len(losses)]), ("validation", losses))
+        for row in curve(run, split, "loss", *values)
+    ]
+    text = sentences(*runs, metrics=metrics)[-1]
+    assert "1 of 2 runs over-fit: the validation loss ended more than 2 % above its lowest" in text
+
+
+def test_memory_by_depth_is_told_as_measured_or_predicted(tmp_path):
+    def told(**facts) -> str:
+        runs = [a_run(f"vit-{n}", **VIT, **{"model.depth": n}, **facts) for n in (2, 6)]
+        sizes = {"experiment": ["vit-2", "vit-6"], "total": [300 * 2**20, 1800 * 2**20]}
+        results = frames(tmp_path, runs, predicted=pd.DataFrame(sizes))
+        return summary.sentences(results, 2)[-1].striptags()
+
+    assert (
+        "Predicted, not measured, peak of GPU memory: vision transformers 300 MiB with 2 layers, "
+        "1,800 MiB with 6."
+    ) in told()
+    assert "Measured peak of GPU memory: vision transformers 7 MiB" in told(
+        memory_allocated=7 * 2**20
+    )
+
+
+def test_the_claims_are_counted_with_their_reasons(tmp_path):
+    score = "validation_accuracy_last"
+    runs = [
+        a_run("vit-a", **{score: 0.7}),
+        a_run("vit-b", **{score: 0.6}),
+        a_run("vit-digits", dataset="digits", **{score: 0.9}),
+    ]
+    one = {"says": "So it is.", "of": score, "runs": ["vit-a"], "are": "greater"}
+    own = {
+        "mine": one | {"than": ["vit-b"]},
+        "wrong": one | {"than": 0.9},
+        "close": one | {"than": ["vit-b"], "margin": 0.2},
+        "short": one | {"than": ["vit-b"], "epochs": 10},
+        "elsewhere": one | {"runs": ["vit-digits"], "than": 0.5},
+        "missing": one | {"than": ["vit-z"]},
+    }
+    text = summary.sentences(frames(tmp_path, runs, claims=own), 3)[-1].striptags()
+    assert "Of 6 statements 1 is supported, 1 is contradicted (wrong), and 4 are undecided" in text
+    assert "2 because the data or the recipe were others than the reports'" in text
+    assert "1 because runs or figures are missing" in text
+    assert "1 because one seed or a wide interval tells too little" in text
 
 
 def test_names_are_escaped(tmp_path):

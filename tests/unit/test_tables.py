@@ -93,7 +93,18 @@ def test_the_last_epoch_is_that_which_a_run_ended_with(tmp_path):
     last = table[table["scores of"] == "last epoch"].set_index("experiment").epoch
     assert last["lstm-early"] == 2
     assert last["lstm-old"] == 3
-    assert pd.isna(last["lstm-none"])
+    alone = table[table["scores of"] == "last epoch, the best"].set_index("experiment").epoch
+    assert pd.isna(alone["lstm-none"])
+    assert [*alone.index] == ["lstm-none"]
+
+
+def test_where_the_last_epoch_is_the_best_one_row_says_so(tmp_path):
+    runs = [a_run("lstm-a", best_epoch=3), a_run("lstm-b", 1, best_epoch=3)]
+    runs.append(a_run("lstm-b", 2, best_epoch=2))
+    table = tables.build("lstm-results", study(tmp_path, runs))
+    assert [*zip(table.experiment, table["scores of"], strict=True)] == [
+        ("lstm-a", "last epoch, the best"), ("lstm-b", "last epoch"), ("lstm-b", "best epoch"),
+    ]  # fmt: skip
 
 
 def test_beside_a_mean_stands_half_its_t_interval(tmp_path):
@@ -102,7 +113,8 @@ def test_beside_a_mean_stands_half_its_t_interval(tmp_path):
     assert row["train loss (nat) ±"] == pytest.approx((high - low) / 2)
     assert row["interval"] == "95 %"
     fragment = tables.to_html(tables.build("lstm-results", two_seeds(tmp_path)))
-    assert ">4.5 ± 6.353</td>" in fragment
+    assert ">4.5 ± 6.4</td>" in fragment
+    assert ">3</td>" in fragment  # the epoch, which is the same with both seeds
     assert "±</th>" not in fragment
 
 
@@ -240,7 +252,7 @@ def test_image_models_are_ordered_by_validation_accuracy_of_the_best_epoch(tmp_p
 
 
 def test_image_models_meet_at_equal_epochs_and_equal_seconds(tmp_path):
-    quick = a_run("vit-quick", epochs=9, epochs_trained=2, seconds_total=20.0,
+    quick = a_run("vit-quick", epochs=9, epochs_trained=2, seconds_total=29.0,
                   parameters_trained=272_378)  # fmt: skip
     slow = a_run("cnn-slow", epochs=4, seconds_total=160.0)
     late = a_run("cnn-late", epochs=4, seconds_total=160.0)
@@ -252,11 +264,31 @@ def test_image_models_meet_at_equal_epochs_and_equal_seconds(tmp_path):
     epochs = table["validation accuracy after 2 epochs"]
     assert dict(epochs) == {"vit-quick": 0.4, "cnn-slow": 0.5, "cnn-late": 0.5}
     seconds = table["validation accuracy after 20 s"]
-    assert seconds["vit-quick"] == 0.4
+    assert seconds["vit-quick"] == 0.4  # where its curve ends; the whole run took longer
     assert seconds["cnn-slow"] == pytest.approx(0.3 + 0.2 * 5 / 15)  # between 15 and 30 s
     assert pd.isna(seconds["cnn-late"])  # its first epoch took longer
     assert table.loc["vit-quick", "parameters"] == 272_378
     assert table.loc["cnn-slow", "total s"] == 160
+
+
+def test_a_run_that_shared_its_gpu_sets_no_limit_and_has_no_time(tmp_path):
+    alone, shared = a_run("vit-alone"), a_run("vit-shared", gpu_shared=True)
+    metrics = curve(alone, "validation", "accuracy", 0.2, 0.4, 0.6)
+    metrics += curve(shared, "validation", "accuracy", 0.2, 0.4)
+    table = build("cnn-against-vit", study(tmp_path, [alone, shared], metrics))
+    seconds = table["validation accuracy after 30 s"]
+    assert seconds["vit-alone"] == 0.6
+    assert pd.isna(seconds["vit-shared"])
+    assert pd.isna(table["total s"]["vit-shared"])
+
+
+def test_published_parameters_stand_beside_the_counted_ones(tmp_path):
+    reports = pd.read_csv(ROOT / "resources/published.csv")
+    runs = [a_run("cnn-resnet", parameters_trained=272_378), a_run("vit-6-adamw")]
+    table = build("cnn-against-vit", study(tmp_path, runs, reports=reports))
+    assert table["A: parameters"]["cnn-resnet"] == 272_378
+    assert table["A: parameters"]["vit-6-adamw"] == 3_195_146
+    assert "B: parameters" not in table
 
 
 def test_attention_shows_formula_and_module(tmp_path):
@@ -284,8 +316,50 @@ def test_over_fitting_has_a_row_for_each_seed_with_its_verdict(tmp_path):
     table = tables.build("over-fitting", study(tmp_path, runs, metrics))
     assert list(table.seed) == [1, 2]
     assert list(table.verdict) == ["over-fitted", "not over-fitted"]
-    assert table["rise of the loss (%)"][0] == 0.25
-    assert "25.00 %" in tables.to_html(table)
+    assert table["rise of the loss (%)"][0] == pytest.approx(25)
+    assert ">25.00<" in tables.to_html(table)
+    assert list(table.columns[:3]) == ["experiment", "seed", "verdict"]
+
+
+def test_families_stand_in_one_order(tmp_path):
+    runs = [a_run(f"{family}-a") for family in ("cnn", "vit", "lstm")]
+    metrics = [
+        row for run in runs for s in ("train", "validation") for row in curve(run, s, "loss", 2, 1)
+    ]
+    inputs = study(tmp_path, runs, metrics)
+    for name in ("over-fitting", "wall-clock", "equal-time", "memory", "memory-predicted"):
+        assert [*build(name, inputs).index] == ["lstm-a", "vit-a", "cnn-a"], name
+    assert [*build("spent", inputs).index] == ["lstm-a", "vit-a", "cnn-a", "all runs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("lstm-results", ["layers", "scores of", "epoch", "train perplexity"]),
+        ("vit-results", ["layers", "norm", "scores of", "epoch", "train accuracy"]),
+        ("cnn-against-vit", ["validation accuracy, best epoch", "test accuracy, best epoch"]),
+        ("wall-clock", ["training s per epoch"]),
+        ("memory-predicted", ["predicted peak (MiB)"]),
+    ],
+)
+def test_results_come_first_and_notes_last(tmp_path, name, first):
+    runs = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
+    table = build(name, study(tmp_path, runs))
+    assert [*table.columns[: len(first)]] == first
+    assert "optimizer" in table.columns[-5:]
+
+
+def test_departures_from_the_reports_data_are_named(tmp_path):
+    runs = [
+        a_run("lstm-a", **{"model.embedding": "learned"}, data_origin="mirrored"),
+        a_run("lstm-b"),
+        a_run("vit-a", data_origin="mirrored"),
+        a_run("cnn-a", dataset="digits", data_origin="embedded"),
+    ]
+    assert dict(build("wall-clock", study(tmp_path, runs)).data) == {
+        "lstm-a": "wikitext2 (mirrored), learned embedding", "lstm-b": "wikitext2",
+        "vit-a": "cifar10 (mirrored)", "cnn-a": "digits",
+    }  # fmt: skip
 
 
 # Cost
@@ -352,7 +426,8 @@ def test_with_a_gpu_every_measure_has_its_name_and_the_prediction_its_error(tmp_
     assert pd.isna(table.loc["vit-cpu", "GPU: allocated in tensors, peak (MiB)"])
     predicted = build("memory-predicted", inputs).loc["vit-gpu"]
     assert predicted["measured peak (MiB)"] == 62
-    assert predicted["difference of the predicted (%)"] == -0.5
+    assert predicted["difference of the predicted (%)"] == -50
+    assert not [column for column in table if "predicted" in column]
 
 
 # Divergence
@@ -390,6 +465,7 @@ def test_runs_that_were_interrupted_are_marked_beside_their_times(tmp_path):
     assert table.loc["vit-broken", "resumed"] == "1 resumed"
     assert table.loc["vit-whole", "resumed"] == ""
     assert "resumed" not in build("wall-clock", study(tmp_path, runs[1:]))
+    assert "resumed" not in build("memory", study(tmp_path, runs))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -427,7 +503,7 @@ def test_a_page_escapes_its_title():
         ("parameters", 3_195_146.0, "3,195,146"),
         ("test perplexity", 144.6312, "144.6"),
         ("test perplexity", 12_345.6, "12,346"),
-        ("test loss (nat)", 0.012345, "0.01235"),
+        ("test loss (nat)", 0.012345, "0.0123"),
         ("validation accuracy", 0.6120, "61.20 %"),
         ("A: test accuracy", 1, "100.00 %"),
         ("test perplexity", math.nan, "–"),
@@ -436,7 +512,8 @@ def test_a_page_escapes_its_title():
         ("test perplexity", math.inf, "∞"),
         ("difference to A", 0.5, "+0.5"),
         ("difference to A", -2.0, "-2"),
-        ("rise of the loss (%)", 0.0203, "2.03 %"),
+        ("rise of the loss (%)", 2.034, "2.03"),
+        ("learning rate", 3e-4, "0.0003"),
     ],
 )
 def test_how_a_number_is_written(column, value, shown):
@@ -454,8 +531,54 @@ def test_a_perplexity_beyond_all_numbers_does_not_stop_the_tables(tmp_path):
         assert 'data-value="Infinity"' in fragment
 
 
+def shown(column: str, values: list, **others: list) -> list[str]:
+    fragment = tables.to_html(pd.DataFrame({column: values, **others}))
+    return re.findall(r'<td class="number"[^>]*>(.*?)</td>', fragment)
+
+
+@pytest.mark.parametrize(
+    ("values", "cells"),
+    [
+        ([5.23, 5.5544, math.nan], ["5.230", "5.554", "–"]),
+        ([5.2, 5.0], ["5.2", "5.0"]),
+        ([144.63, 2173.959, 160.0], ["144.6", "2,174.0", "160.0"]),
+        ([3e-4, 1e-3, 3e-3], ["0.0003", "0.0010", "0.0030"]),
+        ([0.0, 0.0], ["0", "0"]),
+    ],
+)
+def test_the_numbers_of_a_column_have_as_many_decimals(values, cells):
+    assert shown("loss (nat)", values) == cells
+
+
+def test_the_numbers_of_a_metric_have_as_many_decimals():
+    metrics = ["loss", "perplexity", "loss"]
+    assert shown("measured", [5.23, 144.63, 5.5544], metric=metrics) == ["5.230", "144.6", "5.554"]
+
+
+def test_half_an_interval_has_the_decimals_of_its_mean_and_none_is_shown_that_is_nothing():
+    halves = {"loss (nat) ±": [0.01234, 0.0]}
+    assert shown("loss (nat)", [5.2345, 5.5], **halves) == ["5.234 ± 0.012", "5.500"]
+    halves = {"validation accuracy ±": [0.0123, math.nan]}
+    assert shown("validation accuracy", [0.5, 0.6], **halves) == ["50.00 ± 1.23 %", "60.00 %"]
+
+
+def test_what_all_rows_share_is_said_once():
+    table = pd.DataFrame({"experiment": ["a", "b"], "epochs": [10, 10], "seeds": [1, 1],
+                          "optimizer": ["sgd", "adam"], "data": ["<x>", "<x>"]})  # fmt: skip
+    fragment = tables.to_html(table)
+    assert "<caption>All rows: epochs 10; data &lt;x&gt;; seeds 1.</caption>" in fragment
+    heads = re.findall(r"<th [^>]*>(.*?)</th>", fragment)
+    assert heads == ["experiment", "optimizer"]
+    assert "<caption>" not in tables.to_html(table[:1])
+
+
+def test_a_verdict_is_marked_by_its_first_word():
+    fragment = tables.to_html(pd.DataFrame({"verdict": ["undecided (would be supported)"]}))
+    assert '<td data-verdict="undecided">undecided (would be supported)</td>' in fragment
+
+
 def test_rows_and_columns_of_the_fragment():
     fragment = tables.to_html(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}))
     assert fragment.count("<tr>") == 3
-    assert fragment.count('<th scope="col">') == 2
+    assert '<th scope="col" class="number">a</th><th scope="col">b</th>' in fragment
     assert fragment.index("<td>x</td>") < fragment.index("<td>y</td>")

@@ -15,25 +15,28 @@ def single_changes(results: Results) -> pd.DataFrame:
     an interval (Welch's) where both have several seeds.
     """
     rows = []
-    for change in comparisons.changes(results.runs):
+    known = results.undisturbed
+    for change in comparisons.changes(known):
         row: dict[str, Any] = {
             "change": f"{change.setting}: {change.values[0]} → {change.values[1]}",
             "without": change.plain,
             "with": change.changed,
         }
-        pair = [results.runs[results.runs.experiment == n] for n in (change.changed, change.plain)]
-        added, _ = estimates.difference(*(list(runs.seconds_total) for runs in pair))
+        pair = [known[known.experiment == name] for name in (change.changed, change.plain)]
         for score in SCORES:
             for split in ("validation", "test"):
                 ours, theirs = (list(runs[f"{split}_{score}_best"].dropna()) for runs in pair)
                 if ours and theirs:
                     name = f"difference of {split} {score}"
-                    row[f"{split} {score} without"] = sum(theirs) / len(theirs)
                     row[name], row[f"{name} ±"] = estimates.difference(ours, theirs)
-        row["difference of seconds"] = added
-        gained = row.get("difference of validation perplexity")
-        if gained is not None and added > 0:
-            row["perplexity per added second"] = gained / added
+                    row[f"{split} {score} without"] = sum(theirs) / len(theirs)
+        seconds = [list(runs.seconds_total.dropna()) for runs in pair]
+        if all(seconds):
+            added, _ = estimates.difference(*seconds)
+            row["difference of seconds"] = added
+            gained = row.get("difference of validation perplexity")
+            if gained is not None and added > 0:
+                row["perplexity per added second"] = gained / added
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS).dropna(axis="columns", how="all")
 
@@ -45,12 +48,12 @@ COLUMNS = [
         for score in SCORES
         for split in ("validation", "test")
         for text, end in (
-            (f"{split} {score} without", ""),
             (f"difference of {split} {score}", ""),
             (f"difference of {split} {score}", " ±"),
         )
     ),
     "difference of seconds", "perplexity per added second",
+    *(f"{split} {score} without" for score in SCORES for split in ("validation", "test")),
 ]  # fmt: skip
 
 

@@ -3,33 +3,36 @@
 import pandas as pd
 
 from trainstudy import estimates
-from trainstudy.results import REPORTS, Results
+from trainstudy.results import REPORTS, Results, by_family
 
 
 def heads(runs: pd.DataFrame, **columns: str) -> pd.DataFrame:
-    """Start a table: a row an experiment, with settings {heading: column} and its state."""
-    groups = runs.groupby("experiment")
-    table = pd.DataFrame(index=pd.Index(groups.groups, name="experiment"))
+    """Start a table: a row an experiment, by family, with settings {heading: column}."""
+    first = runs.groupby("experiment").first()
+    table = pd.DataFrame(index=first.sort_values("family", key=by_family, kind="stable").index)
     for heading, column in columns.items():
-        table[heading] = groups[column].first()
-    table["optimizer"] = groups["optimizer.name"].first()
-    table["epochs"] = groups["epochs"].first()
-    table["seeds"] = groups.size()
-    for word, happened in (
-        ("diverged", runs.status == "diverged"),
-        ("resumed", runs.resumes > 0),
-        ("shared a GPU", runs.gpu_shared.eq(True)),
-    ):
-        counts = happened.groupby(runs.experiment).sum()
-        if counts.any():
-            table[word] = counts.map(lambda count, word=word: f"{count} {word}" if count else "")
-    table["interval"] = table["seeds"].map(lambda seeds: "95 %" if seeds > 1 else "none, one seed")
+        table[heading] = first[column]
     return table
 
 
-def alone(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that had their GPU to themselves: time and memory of others mean little."""
-    return runs[~runs.gpu_shared.eq(True)]
+def add_notes(table: pd.DataFrame, results: Results) -> None:
+    """End a table with settings, data, seeds and state of its experiments."""
+    runs = results.runs[results.runs.experiment.isin(table.index)]
+    groups = runs.groupby("experiment")
+    table["optimizer"] = groups["optimizer.name"].first()
+    table["epochs"] = groups["epochs"].first()
+    table["data"] = pd.Series(results.data).reindex(table.index)
+    add_mark(table, "diverged", runs[runs.status == "diverged"])
+    add_mark(table, "shared a GPU", runs[runs.gpu_shared.eq(True)])
+    table["seeds"] = groups.size()
+    table["interval"] = table["seeds"].map(lambda seeds: "95 %" if seeds > 1 else "none, one seed")
+
+
+def add_mark(table: pd.DataFrame, word: str, runs: pd.DataFrame) -> None:
+    """Add to how many runs of an experiment something happened, if it happened at all."""
+    if len(runs):
+        counts = runs.groupby("experiment").size().reindex(table.index, fill_value=0)
+        table[word] = counts.map(lambda count: f"{count} {word}" if count else "")
 
 
 def add(table: pd.DataFrame, heading: str, values: pd.Series, scale: float = 1) -> None:

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 from trainstudy import comparisons
-from trainstudy.results import BUDGETS, SCORES, Results, after
+from trainstudy.results import BUDGETS, SCORES, Results, after, by_family
 from trainstudy.tables import columns
 
 MEASURES = {
@@ -18,30 +18,34 @@ MEASURES = {
 PARTS = {
     "parameters": "parameters (MiB)", "gradients": "gradients (MiB)",
     "optimizer": "optimizer state (MiB)", "constants": "data and frozen tables (MiB)",
-    "activations": "activations (MiB)", "total": "predicted peak (MiB)",
+    "activations": "activations (MiB)",
 }  # fmt: skip
 MIB = 2**20
 
 
 def wall_clock(results: Results) -> pd.DataFrame:
     """Return seconds per epoch and throughput, fastest training first within a family."""
-    runs = results.runs
-    table = columns.heads(runs, family="family")
+    runs = results.undisturbed
+    table = columns.heads(runs)
     for column, heading in (
         ("seconds_training", "training s per epoch"),
         ("seconds_evaluating", "evaluating s per epoch"),
-        ("seconds_compiling", "compiling s"),
         ("seconds_total", "total s"),
         ("throughput", "throughput"),
     ):
-        if column in runs and (column != "seconds_compiling" or runs[column].notna().any()):
-            columns.add(table, heading, columns.by_experiment(columns.alone(runs), column))
+        columns.add(table, heading, columns.by_experiment(runs, column))
     first = runs.groupby("experiment").first()
     table["unit"] = first["throughput_unit"] + "/s"
-    table["threads"] = first["threads"]
-    table["device"] = _machines(runs)
     columns.add_reports(table, results, "seconds_per_epoch", "train", " (s)")
-    return table.reset_index().sort_values(["family", "training s per epoch"], ignore_index=True)
+    if runs.seconds_compiling.notna().any():
+        columns.add(table, "compiling s", columns.by_experiment(runs, "seconds_compiling"))
+    table["family"] = first["family"]
+    table["device"] = _machines(runs)
+    table["threads"] = first["threads"]
+    columns.add_notes(table, results)
+    columns.add_mark(table, "resumed", runs[runs.resumes > 0])
+    table = table.sort_values("training s per epoch")
+    return table.sort_values("family", key=by_family, kind="stable").reset_index()
 
 
 def equal_time(results: Results) -> pd.DataFrame:
@@ -51,14 +55,16 @@ def equal_time(results: Results) -> pd.DataFrame:
     on the straight line; before the first and after the last there is none.
     """
     runs = results.facts[results.facts.status == "finished"]
-    table = columns.heads(runs, family="family")
-    table.insert(1, "layers", comparisons.settings(runs).layers)
-    table["machine"] = _machines(runs)
+    table = columns.heads(runs)
+    table["layers"] = comparisons.settings(runs).layers
     for metric in SCORES:
         for seconds in BUDGETS:
-            values = columns.by_experiment(columns.alone(runs), after(metric, seconds))
+            values = columns.by_experiment(runs, after(metric, seconds))
             if values.notna().any():
                 columns.add(table, f"{metric} after {seconds // 60} min", values)
+    table["family"] = runs.groupby("experiment").family.first()
+    table["machine"] = _machines(runs)
+    columns.add_notes(table, results)
     return _best_first(table)
 
 
@@ -71,8 +77,8 @@ def _best_first(table: pd.DataFrame) -> pd.DataFrame:
         if scores:
             lowest_first = "perplexity" in scores[-1]
             rank.update(rows[scores[-1]].rank(ascending=lowest_first, na_option="bottom"))
-    ranked = table.assign(rank=rank).sort_values(["family", "rank"])
-    return ranked.drop(columns="rank").reset_index()
+    ranked = table.loc[rank.sort_values(kind="stable").index]
+    return ranked.sort_values("family", key=by_family, kind="stable").reset_index()
 
 
 def spent(results: Results) -> pd.DataFrame:
@@ -91,20 +97,23 @@ def spent(results: Results) -> pd.DataFrame:
             "GPU seconds": runs[~on_cpu].groupby("experiment").seconds_total.sum(),
             "GPU energy (kJ)": runs.groupby("experiment").energy.sum(min_count=1) / 1000,
         }
-    ).rename_axis("experiment")
+    ).reindex(columns.heads(runs).index)
     total = table.drop(columns="machine").sum(min_count=1).to_frame("all runs").T
     return pd.concat([table, total.assign(machine="")]).rename_axis("experiment").reset_index()
 
 
 def memory(results: Results) -> pd.DataFrame:
-    """Return what was measured of memory, each measure named for what it includes."""
-    runs = results.runs
-    table = columns.heads(runs, family="family")
+    """Return what was measured of memory, each measure named for what it includes.
+
+    Where no run was on a GPU, the predicted peak stands in for what would be measured there.
+    """
+    runs = results.undisturbed
+    table = columns.heads(runs)
     for column, heading in MEASURES.items():
         if runs[column].notna().any():
-            columns.add(table, heading, columns.by_experiment(columns.alone(runs), column), MIB)
+            columns.add(table, heading, columns.by_experiment(runs, column), MIB)
     predicted = results.facts.groupby("experiment").memory_predicted.first() / MIB
-    if predicted.notna().any():
+    if predicted.notna().any() and runs.memory_allocated.isna().all():
         table["GPU: predicted peak of tensors (MiB)"] = predicted
     for report, unit, how in (
         ("A", "MiB", "process, nvidia-smi"),
@@ -113,24 +122,28 @@ def memory(results: Results) -> pd.DataFrame:
         values = results.published_values(report, "gpu_memory", "train")
         if len(values):
             table[f"{report}: GPU memory, {how} ({unit})"] = values
+    columns.add_notes(table, results)
     return table.reset_index()
 
 
 def memory_predicted(results: Results) -> pd.DataFrame:
-    """Return the predicted peak of a training step on a GPU, in parts, beside the measured one."""
-    runs = results.runs
-    table = columns.heads(runs, family="family").drop(columns=["epochs", "seeds", "interval"])
-    predicted = results.predicted.set_index("experiment").reindex(table.index)
-    for part, heading in PARTS.items():
-        table[heading] = predicted[part] / MIB
-    if runs.memory_allocated.notna().any():
-        allocated = columns.by_experiment(columns.alone(runs), "memory_allocated")
+    """Return the predicted peak of a training step on a GPU, the measured one, and its parts."""
+    runs = results.undisturbed
+    table = columns.heads(runs)
+    predicted = results.predicted.set_index("experiment").reindex(table.index) / MIB
+    table["predicted peak (MiB)"] = predicted.total
+    measured = runs.memory_allocated.notna().any()
+    if measured:
+        allocated = columns.by_experiment(runs, "memory_allocated")
         columns.add(table, "measured peak (MiB)", allocated, MIB)
         ratio = table["predicted peak (MiB)"] / table["measured peak (MiB)"]
-        table["difference of the predicted (%)"] = ratio - 1
-    else:
+        table["difference of the predicted (%)"] = 100 * (ratio - 1)
+    for part, heading in PARTS.items():
+        table[heading] = predicted[part]
+    if not measured:
         table["measured"] = "no GPU"
-    return table.reset_index()
+    columns.add_notes(table, results)
+    return table.drop(columns=["epochs", "seeds", "interval"]).reset_index()
 
 
 def _machines(runs: pd.DataFrame) -> pd.Series:

@@ -2,22 +2,50 @@
 
 import html
 import math
+from statistics import median
 
 import pandas as pd
+
+# Columns that are said once, above the table, where all rows agree.
+SAID_ONCE = [
+    "optimizer", "epochs", "data", "device", "machine", "threads", "seeds", "interval", "measured",
+]  # fmt: skip
 
 
 def to_html(table: pd.DataFrame) -> str:
     """Return a table as an HTML fragment; everything in it is escaped, empty cells show a dash.
 
-    Half-widths ("… ±") join the number before them. Numbers carry their full value in data-value.
+    Half-widths ("… ±") join the number before them. Numbers carry their full value in data-value
+    and have the decimals of their column, or of those of its rows that are of one metric. What is
+    the same in all rows of SAID_ONCE stands in the caption.
     """
-    shown = [name for name in table.columns if not name.endswith(" ±")]
-    heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in shown)
-    body = "".join(
-        "<tr>" + "".join(_cell(row[name], name, row.get(f"{name} ±")) for name in shown) + "</tr>\n"
-        for row in table.to_dict("records")
+    said = shared(table)
+    shown = [name for name in table if not name.endswith(" ±") and name not in said]
+    numeric = {name for name in shown if _is_numeric(table[name])}
+    decimals = {name: _decimals(table, name) for name in numeric}
+    heads = "".join(f'<th scope="col"{_class(n in numeric)}>{html.escape(n)}</th>' for n in shown)
+    rows = []
+    for number, row in enumerate(table.to_dict("records")):
+        cells = [
+            _number_cell(row[name], name, row.get(f"{name} ±"), decimals[name][number])
+            if name in numeric
+            else _text_cell(row[name], name)
+            for name in shown
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>\n")
+    return (
+        f"<table>\n{_caption(said)}<thead><tr>{heads}</tr></thead>\n"
+        f"<tbody>\n{''.join(rows)}</tbody>\n</table>\n"
     )
-    return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
+
+
+def shared(table: pd.DataFrame) -> dict[str, str]:
+    """Return what is the same in all of several rows, by column."""
+    if len(table) < 2:
+        return {}
+    constant = [name for name in SAID_ONCE if name in table and table[name].nunique(False) == 1]
+    values = {name: table[name].iloc[0] for name in constant}
+    return {name: str(value) for name, value in values.items() if not _is_missing(value)}
 
 
 def to_page(table: pd.DataFrame, title: str) -> str:
@@ -25,7 +53,8 @@ def to_page(table: pd.DataFrame, title: str) -> str:
     style = (
         "body{font:15px system-ui,sans-serif;margin:1.5rem}table{border-collapse:collapse}"
         "th,td{padding:.3rem .7rem;border-bottom:1px solid #ccc;text-align:left}"
-        "td.number{text-align:right;font-variant-numeric:tabular-nums}"
+        "caption{text-align:left;color:#555}"
+        ".number{text-align:right;font-variant-numeric:tabular-nums}"
     )
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}'
@@ -33,16 +62,31 @@ def to_page(table: pd.DataFrame, title: str) -> str:
     )
 
 
-def _cell(value: object, column: str, half: object) -> str:
+def _caption(said: dict[str, str]) -> str:
+    text = "; ".join(f"{name} {value}" for name, value in said.items())
+    return f"<caption>All rows: {html.escape(text)}.</caption>\n" if said else ""
+
+
+def _class(number: bool) -> str:
+    return ' class="number"' if number else ""
+
+
+def _text_cell(value: object, column: str) -> str:
+    if _is_missing(value):
+        return "<td>–</td>"
+    text = html.escape(str(value))
+    mark = f' data-verdict="{text.partition(" (")[0]}"' if column == "verdict" else ""
+    return f"<td{mark}>{text}</td>"
+
+
+def _number_cell(value: object, column: str, half: object, decimals: int) -> str:
     if _is_missing(value):
         return '<td class="number">–</td>'
-    if isinstance(value, str):
-        mark = f' data-verdict="{html.escape(value)}"' if column == "verdict" else ""
-        return f"<td{mark}>{html.escape(value)}</td>"
     number = float(value)  # type: ignore[arg-type]
-    text = _number(number, column)
-    if not _is_missing(half):
-        text = f"{text.removesuffix(' %')} ± {_number(float(half), column)}"  # type: ignore[arg-type]
+    text = _number(number, column, decimals)
+    if not _is_missing(half) and half != 0:
+        width = _number(float(half), column, decimals)  # type: ignore[arg-type]
+        text = f"{text.removesuffix(' %')} ± {width.removeprefix('+')}"
     exact = repr(number).replace("inf", "Infinity")
     return f'<td class="number" data-value="{exact}">{text}</td>'
 
@@ -51,12 +95,47 @@ def _is_missing(value: object) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
-def _number(value: float, column: str) -> str:
+def _is_numeric(values: pd.Series) -> bool:
+    return not any(isinstance(value, str) for value in values)
+
+
+def _in_per_cent(column: str) -> bool:
+    """Say whether a column of shares is shown in per cent; in the CSV accuracies are shares."""
+    return "accuracy" in column
+
+
+def _decimals(table: pd.DataFrame, column: str) -> list[int]:
+    """Return the decimals of every row: one number, or one for each metric in the rows."""
+    if _in_per_cent(column) or column.endswith("(%)"):
+        return [2] * len(table)
+    metrics = table["metric"] if "metric" in table else pd.Series("", index=table.index)
+    found = table[column].groupby(metrics.to_list()).apply(_decimals_of)
+    return [found[metric] for metric in metrics]
+
+
+def _decimals_of(values: pd.Series) -> int:
+    """Return the decimals of a column.
+
+    Such that a middling number shows four digits, or three below one; none that no number needs.
+    """
+    numbers = [float(value) for value in values if not _is_missing(value)]
+    numbers = [number for number in numbers if math.isfinite(number) and number != 0]
+    if not numbers:
+        return 0
+    exponent = math.floor(math.log10(median(map(abs, numbers))))
+    most = max(0, 3 - exponent) if exponent >= 0 else 2 - exponent
+    exact = (
+        count
+        for count in range(most)
+        if all(math.isclose(round(number, count), number) for number in numbers)
+    )
+    return next(exact, most)
+
+
+def _number(value: float, column: str, decimals: int) -> str:
     sign = "+" if "difference" in column else ""
-    if "accuracy" in column or column.endswith("(%)"):
-        return f"{100 * value:{sign}.2f} %"
     if math.isinf(value):  # a perplexity may be beyond all numbers
         return "∞"
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):{sign},}"
-    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4g}"
+    if _in_per_cent(column):
+        return f"{100 * value:{sign}.{decimals}f} %"
+    return f"{value:{sign},.{decimals}f}"

@@ -14,19 +14,19 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
     that did not diverge had.
     """
     runs = results.runs[results.runs.family.isin(["cnn", "vit"])]
-    table = columns.heads(runs, family="family")
-    table["parameters"] = runs.groupby("experiment").parameters_trained.first()
-    finished = runs[runs.status != "diverged"]
-    if len(finished):
-        epochs, seconds = estimates.last_epoch(finished).min(), finished.seconds_total.min()
-        _add_at_equal_cost(table, results, int(epochs), seconds)
-    columns.add(table, "best epoch", columns.by_experiment(runs, "best_epoch"))
+    table = columns.heads(runs)
     for split in ("validation", "test"):
         values = columns.by_experiment(runs, f"{split}_accuracy_best")
         columns.add(table, f"{split} accuracy, best epoch", values)
+    table["parameters"] = runs.groupby("experiment").parameters_trained.first()
+    _add_at_equal_cost(table, results, runs[runs.status != "diverged"])
     for split in ("validation", "test"):
         columns.add_reports(table, results, "accuracy", split)
-    columns.add(table, "total s", columns.by_experiment(runs, "seconds_total"))
+    columns.add_reports(table, results, "parameters", "")
+    columns.add(table, "best epoch", columns.by_experiment(runs, "best_epoch"))
+    seconds = columns.by_experiment(results.undisturbed, "seconds_total")
+    columns.add(table, "total s", seconds[seconds.index.isin(table.index)])
+    columns.add_notes(table, results)
     order = "validation accuracy, best epoch"
     return table.sort_values(order, ascending=False, kind="stable").reset_index()
 
@@ -40,14 +40,21 @@ def attention_parameters(results: Results) -> pd.DataFrame:
     return table.assign(agrees=agrees.map({True: "yes", False: "no"}))
 
 
-def _add_at_equal_cost(table: pd.DataFrame, results: Results, epochs: int, seconds: float) -> None:
+def _add_at_equal_cost(table: pd.DataFrame, results: Results, finished: pd.DataFrame) -> None:
     """Add the validation accuracy after some epochs and, off the curve, after some seconds."""
+    if finished.empty:
+        return
     rows = results.metrics.query("split == 'validation' and metric == 'accuracy'")
-    rows = rows[rows.experiment.isin(table.index)]
-    reached = rows[rows.epoch == epochs].set_index("experiment").value
-    columns.add(table, f"validation accuracy after {epochs} epochs", reached)
-    curves = rows.sort_values("epoch").groupby(["experiment", "seed"])
-    values = {key: estimates.at_seconds(curve, seconds) for key, curve in curves}
-    index = pd.MultiIndex.from_tuples(values, names=["experiment", "seed"])
+    epochs = int(estimates.last_epoch(finished).min())
+    reached = rows[rows.experiment.isin(table.index) & (rows.epoch == epochs)]
+    heading = f"validation accuracy after {epochs} epochs"
+    columns.add(table, heading, reached.set_index("experiment").value)
+    keys = ["experiment", "seed"]
+    timed = results.timed_curves.query("metric == 'accuracy'").merge(finished[keys], on=keys)
+    if timed.empty:
+        return
+    seconds = timed.groupby(keys).seconds.max().min()  # where the first curve ends
+    values = {key: estimates.at_seconds(curve, seconds) for key, curve in timed.groupby(keys)}
+    index = pd.MultiIndex.from_tuples(values, names=keys)
     read_off = pd.Series(values.values(), index=index, dtype=float).droplevel("seed")
     columns.add(table, f"validation accuracy after {seconds:.3g} s", read_off)
