@@ -4,6 +4,7 @@ The Snakefile imports this module on machines that have Snakemake alone, so it u
 no torch, no numpy.
 """
 
+import math
 import os
 import re
 from collections import Counter
