@@ -43,10 +43,10 @@ def test_its_grid_can_be_added_as_it_stands(tmp_path):
     block = re.search(r"```yaml\nexperiments:\n(  [a-z0-9-]+:\n.*?)```", README, re.S)[1]
     file = tmp_path / "config.yaml"
     file.write_text((ROOT / "config.yaml").read_text() + block)
-    loaded = yaml.safe_load(file.read_text()) | {"select": ["vit-2-sgd-tuned"]}
+    loaded = yaml.safe_load(file.read_text()) | {"select": ["vit-3-sgd"]}
     runs = config.resolve(loaded, [file], ROOT / "workflow" / "schemas")
     assert len(runs) == 6
-    assert "vit-2-sgd-tuned-lr-3e-3-epochs-10" in runs
+    assert "vit-3-sgd-lr-3e-3-epochs-10" in runs
 
 
 def test_its_mistake_is_reported_as_it_says(example):
