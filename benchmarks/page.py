@@ -106,8 +106,11 @@ def profile(result: dict) -> str:
 
 def precision(result: dict) -> str:
     """Return bfloat16, and the published augmentation, beside the spread of float32."""
+    taken: dict[str, list[str]] = {}
+    for variant, facts in result["taken"].items():
+        taken.setdefault(machine(facts), []).append(variant)
     lines = [
-        machine(result),
+        *(f"{' and '.join(variants)}: {where}" for where, variants in taken.items()),
         "",
         "| case | data | loss after 100 steps, fp32 (lowest–highest of the seeds) | bf16 "
         "| per image | validation after one epoch, fp32 | bf16 | per image |",

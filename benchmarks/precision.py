@@ -79,7 +79,8 @@ def main() -> None:
     chosen = parser.parse_args()
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     file = HERE / "results" / f"{kind}-precision.json"
-    found = json.loads(file.read_text())["runs"] if file.exists() else {}
+    kept = json.loads(file.read_text()) if file.exists() else {"taken": {}, "runs": {}}
+    found = kept["runs"]
     for case in chosen.cases:
         for seed in chosen.seeds:
             for variant in chosen.variants:
@@ -92,7 +93,8 @@ def main() -> None:
                     f"validation {result['measure']} {result['validation']:.4f}",
                     flush=True,
                 )
-                save(facts() | {"runs": found}, "precision")
+                kept["taken"][variant] = facts()
+                save(kept, "precision")
 
 
 if __name__ == "__main__":
