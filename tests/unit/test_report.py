@@ -5,7 +5,9 @@ import hashlib
 import html
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
 CAPTIONS = ROOT / "report"
 PAGE = CAPTIONS / "page"
+SUBSETS = [part for size in (1, 2, 3) for part in combinations(("lstm", "vit", "cnn"), size)]
 NOTHING: dict = {}  # no item: most of the time goes into captions
 RUNS = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="3pt"><text>{}</text></svg>'
@@ -214,12 +217,25 @@ def test_a_caption_can_neither_read_files_nor_bring_html(tmp_path):
 
 def test_every_item_is_complete():
     for item in CONTENTS.values():
+        assert set(item) == {"kind", "families", "category", "title", "labels"}
+        assert list(item["labels"]) == ["item", "family", "optimizer", "depth", "split"]
         assert item["kind"] in ("table", "figure", "claims")
         assert set(item["families"]) <= {"lstm", "vit", "cnn"}
-        assert item["families"]
-        assert item["title"]
-        assert item["category"]
-        assert item["labels"]
+        assert all(item.values())
+        assert all(item["labels"].values())
+
+
+@pytest.mark.parametrize("families", SUBSETS, ids="-".join)
+def test_no_label_becomes_a_switch_in_snakemakes_report(families):
+    """See getData in its abstract_results.js: a switch looks up pairs of which none is there."""
+    categories: dict[str, list[dict]] = {}
+    for item in CONTENTS.values():
+        if {*families} & {*item["families"]}:
+            categories.setdefault(item["category"], []).append(item["labels"])
+    for category, labels in categories.items():
+        for label in list(labels[0])[1:]:
+            counts = Counter(one[label] for one in labels).values()
+            assert len(counts) != 2 or len({*counts}) != 1, (category, label)
 
 
 def sections(text: str) -> list[str]:
