@@ -24,7 +24,8 @@ PACKAGES = {
     ],
     "train": ["numpy", "nvidia-ml-py", "pyarrow", "safetensors", "torch"],
     "analysis": [
-        "docutils", "jinja2", "markupsafe", "matplotlib", "pandas", "pyarrow", "scipy",
+        "docutils", "jinja2", "jsonschema", "markupsafe", "matplotlib", "pandas", "pyarrow",
+        "pyyaml", "scipy",
     ],
     "snakemake": [
         "jsonschema", "pygments", "pyyaml", "snakemake",

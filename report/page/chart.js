@@ -102,7 +102,7 @@
         (metric) => this.metric === metric, (metric) => { this.metric = metric; });
       choice("Horizontal axis", [["epochs", "over epochs"], ["seconds", "over seconds"]],
         (axis) => this.axis === axis, (axis) => { this.axis = axis; });
-      choice("Split", [["train", "training"], ["validation", "validation"]], (split) => this.splits.has(split),
+      choice("Split", [["train", "training (dashed)"], ["validation", "validation (solid)"]], (split) => this.splits.has(split),
         (split) => this.splits.has(split) ? this.splits.delete(split) : this.splits.add(split));
     }
 
@@ -110,7 +110,7 @@
       const bar = element(this.box, "div", { class: "legend", role: "group", "aria-label": "Runs" });
       const buttons = this.data.runs.map((run) => {
         const button = element(bar, "button", { type: "button", class: "run" });
-        button.style.setProperty("--series", run.colour);
+        this.colour(button, run);
         const swatch = element(button, "svg", { width: 22, height: 10, "aria-hidden": "true" });
         element(swatch, "path", { d: "M0 5H22", class: "line" });
         this.mark(swatch, run, 11, 5);
@@ -128,7 +128,8 @@
         this.draw();
       };
       const names = this.data.runs.map((run) => run.name);
-      const sets = [...this.data.sets, { title: "all", runs: names }, { title: "none", runs: [] }];
+      const some = this.data.sets.filter((set) => set.runs.length < names.length);
+      const sets = [...some, { title: "all", runs: names }, { title: "none", runs: [] }];
       const row = element(this.box, "div", { class: "sets", role: "group", "aria-label": "Sets of runs" });
       element(row, "span", {}, "Show");
       for (const set of sets)
@@ -201,7 +202,7 @@
 
     curve(line) {
       const group = element(this.svg, "g", { class: `series ${line.split}`, "data-run": line.run.name });
-      group.style.setProperty("--series", line.run.colour);
+      this.colour(group, line.run);
       const places = line.points.map((point) => [this.x(point.x), this.y(point.y)]);
       if (line.points[0].range) {
         const edge = (side) => line.points.map((point) => `${this.x(point.x)} ${this.y(point.range[side])}`);
@@ -210,6 +211,11 @@
       element(group, "path", { d: `M${places.map((place) => place.join(" ")).join("L")}`, class: "line" });
       const every = Math.ceil(places.length / 30);
       places.forEach(([x, y], index) => { if (index % every === 0) this.mark(group, line.run, x, y); });
+    }
+
+    colour(element, run) {
+      element.style.setProperty("--series", run.colour);
+      element.style.setProperty("--series-on-dark", run.dark);
     }
 
     mark(parent, run, x, y) {
@@ -270,7 +276,8 @@
       if (point.range)
         element(this.tip, "span", {}, `mean of ${line.run.seeds} seeds, ${point.range.map((value) => written(value, this.metric)).join(" to ")}`);
       this.tip.hidden = false;
-      const left = Math.min(Math.max(x - this.tip.offsetWidth / 2, 0), this.plot.clientWidth - this.tip.offsetWidth);
+      const right = this.plot.clientWidth - MARGIN.right - this.tip.offsetWidth;
+      const left = Math.max(Math.min(x - this.tip.offsetWidth / 2, right), MARGIN.left); // beside the labels
       const above = y - this.tip.offsetHeight - 14;
       this.tip.style.left = `${left}px`;
       this.tip.style.top = `${above < 0 ? y + 14 : above}px`;

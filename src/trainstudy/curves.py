@@ -37,6 +37,7 @@ def of_family(results: Results, family: str) -> dict:
                 "name": name,
                 "seeds": int(own.seed.nunique()),
                 "colour": styles[name].colour,
+                "dark": styles[name].dark,
                 "marker": styles[name].marker,
                 "splits": {split: _split(part) for split, part in own.groupby("split")},
             }

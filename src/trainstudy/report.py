@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,12 @@ from docutils.core import publish_parts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from trainstudy import curves, origin, summary, tables
+from trainstudy import curves, origin, style, summary, tables
 from trainstudy.results import Results
 
 SCRIPTS = ("chart.js", "page.js")
+NOTHING = "No run of this study belongs here."  # instead of a table without rows
+READABLE = 185  # characters of a row that are 6.5 pt high where they fill 273 mm
 
 
 def render(
@@ -60,21 +63,28 @@ def render(
 
 def _item(name: str, item: dict, captions: Path, figures: Path, results: Results) -> dict:
     """Return what the template shows of a table or a figure."""
-    shown = {"name": name, "title": item["title"], "caption": _caption(captions / f"{name}.rst")}
-    if item["kind"] == "figure":
-        text = (figures / f"{name}.txt").read_text(encoding="utf-8").strip()
-        numbers = (figures / f"{name}.csv").read_bytes()
-        drawing = (figures / f"{name}.svg").read_bytes()
-        shown |= {"figure": _inside("image/svg+xml", drawing), "alt": text, "table": None}
-        shown["upright"] = _is_tall(drawing)
-    else:
+    shown = {
+        "name": name, "title": item["title"], "caption": _caption(captions / f"{name}.rst"),
+        "families": item["families"], "curves": None, "upright": False,
+    }  # fmt: skip
+    if item["kind"] != "figure":
         table = tables.build(name, results)
-        numbers = table.to_csv(index=False).encode()
-        shown |= {"figure": None, "table": _table(table), "upright": False}
+        if table.empty:
+            return shown | {"figure": None, "table": None, "csv": None, "text": NOTHING}
+        csv = _inside("text/csv", table.to_csv(index=False).encode())
+        return shown | {"figure": None, "text": "", "table": _table(table), "csv": csv}
+    numbers = (figures / f"{name}.csv").read_bytes()
+    drawing = (figures / f"{name}.svg").read_bytes()
+    text = (figures / f"{name}.txt").read_text(encoding="utf-8").strip()
+    shown |= {"text": text, "table": None}
+    if numbers.splitlines()[0] == style.NOTHING_DRAWN.encode():
+        return shown | {"figure": None, "csv": None}
     interactive = re.fullmatch(r"(lstm|vit|cnn)-curves-(epochs|seconds)", name)
     return shown | {
+        "figure": _inside("image/svg+xml", drawing),
         "csv": _inside("text/csv", numbers),
         "curves": interactive and interactive.groups(),
+        "upright": _is_tall(drawing),
     }
 
 
@@ -88,35 +98,56 @@ def _is_tall(drawing: bytes) -> bool:
 
 
 def _sections(contents: dict, items: dict[str, dict]) -> list[dict]:
-    """Return the questions of the study in their order, each with its items, or with none."""
+    """Return the questions of the study in their order, each with its items and those it lacks."""
     titles = dict.fromkeys(item["category"] for item in contents.values())
     return [
         {
             "title": title,
             "anchor": f"question-{number}",
-            "families": sorted({f for n in names for f in contents[n]["families"]}),
             "entries": [items[name] for name in names if name in items],
+            "absent": _absent([contents[name] for name in names if name not in items]),
         }
         for number, title in enumerate(titles, 1)
         for names in [[name for name, item in contents.items() if item["category"] == title]]
     ]
 
 
+def _absent(items: list[dict]) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Return titles of items by the families of which they need runs."""
+    titles: dict[tuple[str, ...], list[str]] = {}
+    for item in items:
+        titles.setdefault((*item["families"],), []).append(item["title"])
+    return [*titles.items()]
+
+
 def _table(table: pd.DataFrame) -> dict:
     """Return a table as HTML, with the characters of its longest row, by which print shrinks it.
 
-    Columns in which nothing stands are left out.
+    Columns in which nothing stands are left out. A "dense" table would become too small to read in
+    print; there its cells wrap at every space, and its characters are counted so.
     """
     text = tables.to_html(table.dropna(axis="columns", how="all") if len(table) else table)
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
     shown = text.count("<th ")  # half-widths stand in the cells they belong to
     columns = [cells[column::shown] for column in range(shown)]
-    heading = [max(map(len, column[0].split()), default=0) for column in columns]  # these wrap
-    longest = [max(map(len, column[1:]), default=0) for column in columns]
-    names = 0 if "statement" in table else 1  # of runs, which do not wrap; all else does
-    longest[names:] = [min(cell, 40) for cell in longest[names:]]
-    widths = [max(pair) + 2 for pair in zip(heading, longest, strict=True)]
-    return {"html": Markup(text), "characters": sum(widths)}
+    named = "statement" not in table  # names of runs do not wrap, statements do
+    characters = _characters(columns, named, lambda cell: min(len(cell), 40))
+    dense = characters > READABLE
+    if dense:
+        characters = _characters(columns, named, _longest_word)
+    return {"html": Markup(text), "characters": characters, "dense": dense}
+
+
+def _characters(columns: list[list[str]], named: bool, width: Callable[[str], int]) -> int:
+    """Return those of the longest row; headings wrap, cells to a width, names of runs do not."""
+    heading = [_longest_word(column[0]) for column in columns]
+    widths = [len if named else width, *[width] * (len(columns) - 1)]
+    longest = [max(map(w, c[1:]), default=0) for w, c in zip(widths, columns, strict=True)]
+    return sum(max(pair) + 2 for pair in zip(heading, longest, strict=True))
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
 
 
 def _caption(file: Path) -> Markup:

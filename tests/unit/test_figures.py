@@ -1,5 +1,6 @@
 """The figures of the report, from a few curves made by hand."""
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -8,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.text import Text
 
 from results import a_run, curve, frames, published
 from trainstudy import figures, style
+from trainstudy.figures.drawing import panels, plain_numbers
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
@@ -82,7 +85,8 @@ def test_a_figure_has_named_axes_a_text_and_numbers(tmp_path, name):
     renamed = {"vit-2": "vit-2-adamw", "lstm-1": "lstm-1-adamw"}
     runs = [one | {"experiment": renamed.get(one["experiment"], one["experiment"])} for one in RUNS]
     drawing = figures.build(name, study(tmp_path, runs, reports=reports))
-    assert re.fullmatch(r"[A-Z].{20,}\.", drawing.text)
+    for sentence in drawing.text.splitlines():
+        assert re.fullmatch(r"[A-Z].{20,}\.", sentence)
     assert len(drawing.data) > 1
     panels = [panel for panel in drawing.figure.axes if panel.axison]
     assert len(panels) >= 1
@@ -164,9 +168,41 @@ def test_the_text_names_the_best_and_the_worst(tmp_path):
     good, bad = run("lstm-good"), run("lstm-bad", **{"model.layers": 2})
     results = study(tmp_path, [good, bad], rows(good) + rows(bad, shift=2))
     text = figures.build("lstm-curves-epochs", results).text
-    assert "lstm-good (0.4) ends with the best validation perplexity, lstm-bad (2.4)" in text
+    assert text == (
+        "Depth (adamw, 3 epochs): after 3 epochs, best validation perplexity by lstm-good (0.4), "
+        "worst by lstm-bad (2.4)."
+    )
     one = figures.build("vit-curves-epochs", study(tmp_path, [vit("a", 2)])).text
-    assert "vit-a (40.0 %) ends with the best validation accuracy" in one
+    assert one == "All runs: after 3 epochs, validation accuracy of vit-a (40.0 %)."
+
+
+def test_the_text_compares_no_runs_of_different_length(tmp_path):
+    """Two pairs of 3 and of 2 epochs, and two more that nothing is compared with."""
+    short = {"epochs": 2}
+    runs = [
+        vit("a", 4), vit("a-post", 4, norm="post"),
+        vit("b", 4, **short), vit("b-post", 4, norm="post", **short),
+        vit("c", 6, "sgd", **short), vit("d", 8, "adam", **{"optimizer.lr": 0.5}),
+    ]  # fmt: skip
+    metrics = [
+        row
+        for number, one in enumerate(runs)
+        for row in rows(one, shift=number / 100)
+        if row["epoch"] <= one["epochs"]
+    ]
+    results = study(tmp_path, runs, metrics)
+    pairs = [
+        "Pre- and post-norm (4 layers, adamw, 2 epochs): after 2 epochs, best validation accuracy "
+        "by vit-b-post (63.0 %), worst by vit-b (62.0 %).",
+        "Pre- and post-norm (4 layers, adamw, 3 epochs): after 3 epochs, best validation accuracy "
+        "by vit-a-post (41.0 %), worst by vit-a (40.0 %).",
+    ]
+    assert figures.build("norm", results).text.splitlines() == pairs
+    assert figures.build("vit-curves-epochs", results).text.splitlines() == [
+        *pairs,
+        "The other runs: after 2 epochs, validation accuracy of vit-c (64.0 %); "
+        "after 3 epochs, validation accuracy of vit-d (45.0 %).",
+    ]
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
@@ -215,6 +251,15 @@ def test_norms_are_drawn_only_where_they_are_compared(tmp_path):
     assert set(data.experiment) == {"vit-4", "vit-4-post"}
     alone = figures.build("norm", study(tmp_path, [vit("a", 2)]))
     assert alone.text == "No two runs of this study differ in pre- and post-norm alone."
+    assert list(alone.data) == [style.NOTHING_DRAWN]
+
+
+def test_pre_norm_comes_first_and_by_its_name(tmp_path):
+    results = study(tmp_path)
+    for figure in (figures.build(n, results).figure for n in ("norm", "vit-curves-epochs")):
+        legends = [panel.get_legend() for panel in figure.axes if panel.get_legend()]
+        named = [[text.get_text() for text in one.get_texts()] for one in legends]
+        assert ["pre-norm: vit-4", "post-norm: vit-4-post", "validation", "training"] in named
 
 
 def test_the_best_epoch_is_marked_in_the_curves_of_over_fitting(tmp_path):
@@ -239,11 +284,71 @@ def test_accuracy_stands_against_parameters_and_seconds(tmp_path):
     results = study(tmp_path, runs)
     for name, expected in (("parameters", [1000, 5000]), ("seconds", [50, 20])):
         drawing = figures.build(f"accuracy-against-{name}", results)
-        drawn = drawing.figure.axes[0].get_lines()
+        drawn = drawing.figure.axes[0].get_lines()[1:]
         assert [line.get_xdata()[0] for line in drawn] == expected
         assert [line.get_ydata()[0] for line in drawn] == [0.9, 0.6]
         assert [line.get_markerfacecolor() == "white" for line in drawn] == [True, False]
         assert "CNNs: best validation accuracy 90.0 % by cnn-a" in drawing.text
+
+
+def test_marks_and_their_names_cover_nothing(tmp_path):
+    """Twelve runs, four of them at one place and four that are nearly there."""
+    crowd = [
+        vit(f"of-the-crowd-{number}", 2, parameters_trained=1_000_000 + 900 * (number % 5),
+            validation_accuracy_best=0.6 + 0.002 * (number % 4 == 3))
+        for number in range(8)
+    ]  # fmt: skip
+    far = [
+        run(f"cnn-{number}", parameters_trained=20_000 * number, validation_accuracy_best=0.3)
+        for number in (1, 4, 15, 150)
+    ]
+    drawing = figures.build("accuracy-against-parameters", study(tmp_path, crowd + far))
+    drawing.figure.draw_without_rendering()
+    panel = drawing.figure.axes[0]
+    names = [Text.get_window_extent(text) for text in panel.texts]  # without the line to its mark
+    marks = [line.get_window_extent() for line in panel.get_lines()[1:]]
+    assert len(names) == len(marks) == 12
+    boxes = [box.padded(-2) for box in names + marks]
+    for number, box in enumerate(boxes):
+        assert box.count_overlaps(boxes[number + 1 :]) == 0
+        assert panel.bbox.fully_overlaps(box)
+
+
+@pytest.mark.parametrize(
+    ("limits", "labels"),
+    [((145, 170), ["150", "160", "170"]), ((3e5, 4e6), ["500,000", "1,000,000", "2,000,000"])],
+)
+def test_a_logarithmic_axis_has_plain_numbers_however_short_it_is(limits, labels):
+    figure, axes = panels(1, 1, 3)
+    axes[0, 0].plot(limits, limits)
+    axes[0, 0].set_xscale("log")
+    plain_numbers(axes[0, 0].xaxis)
+    figure.draw_without_rendering()
+    low, high = axes[0, 0].get_xlim()
+    shown = [
+        text.get_text()
+        for tick, text in zip(axes[0, 0].get_xticks(), axes[0, 0].get_xticklabels(), strict=True)
+        if low <= tick <= high
+    ]
+    assert {*labels} <= {*shown}
+
+
+def test_the_ticks_of_many_epochs_do_not_collide(tmp_path):
+    runs = [run(f"cnn-{letter}", epochs=180) for letter in "abcd"]
+    long = [row for one in runs for row in curve(one, "train", "loss", *[1.0] * 180)]
+    figure = figures.build("over-fitting-curves", study(tmp_path, runs, long)).figure
+    figure.draw_without_rendering()
+    for panel in figure.axes:
+        boxes = [text.get_window_extent().padded(3) for text in panel.get_xticklabels()]
+        assert all(not a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("origin", ["original", "mirrored", "embedded"])
+def test_a_figure_names_data_that_are_not_the_published_ones(tmp_path, origin):
+    runs = [run("cnn-a", data_origin=origin), run("lstm-a", data_origin="mirrored")]
+    drawing = figures.build("cnn-curves-epochs", study(tmp_path, runs))
+    expected = "" if origin == "original" else f"data: cifar10 ({origin})"
+    assert drawing.figure.get_supxlabel() == expected
 
 
 def test_memory_is_stacked_by_its_parts(tmp_path):
@@ -285,13 +390,16 @@ def test_measured_and_published_figures_share_a_row(tmp_path):
 def test_what_was_measured_on_other_data_is_not_drawn(tmp_path):
     runs = [vit("2", 2, dataset="digits")]
     metrics = curve(runs[0], "validation", "accuracy_published", 0.5)
-    drawing = figures.build(
-        "measured-against-published", study(tmp_path, runs, metrics, reports=REPORTS)
-    )
-    assert drawing.data.measured.isna().all()
-    legend = drawing.figure.axes[1].get_legend().get_texts()
-    assert [text.get_text() for text in legend] == ["report A", "report B"]
-    assert "no run of this study used the data of the reports" in drawing.text
+    results = study(tmp_path, runs, metrics, reports=REPORTS)
+    assert figures.build("measured-against-published", results).text.splitlines() == [
+        "Nothing that was measured compares with the reports.",
+        "Vision transformers: no run learned from cifar10, as the reports' did.",
+    ]
+    runs.append(run("cnn-a", validation_accuracy_best=0.8))
+    results = study(tmp_path, runs, metrics, reports=REPORTS)
+    drawn = figures.build("measured-against-published", results)
+    assert set(drawn.data.family) == {"cnn"}
+    assert "Vision transformers: no run learned from cifar10" in drawn.text
     nothing = figures.build("measured-against-published", study(tmp_path, [vit("7", 2)]))
     assert nothing.text == "No report published a figure of these runs."
 
@@ -319,3 +427,13 @@ def test_a_figure_is_written_with_its_text_and_its_numbers(tmp_path):
     numbers = pd.read_csv(tmp_path / "figure.csv")
     assert list(numbers.columns) == list(drawing.data.columns)
     assert np.allclose(numbers.value, drawing.data.value)
+
+
+def test_times_of_runs_that_shared_their_gpu_are_not_drawn(tmp_path):
+    runs = [
+        vit("2", 2, gpu_shared=True), vit("2-sgd", 2, "sgd", gpu_shared=False),
+    ]  # fmt: skip
+    results = study(tmp_path, runs)
+    seconds = figures.build("optimizers", results).data.query("metric == 'seconds per epoch (s)'")
+    assert seconds.set_index("experiment").value.dropna().to_dict() == {"vit-2-sgd": 2.0}
+    assert [*figures.build("accuracy-against-seconds", results).data.experiment] == ["vit-2-sgd"]

@@ -5,7 +5,9 @@ import hashlib
 import html
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -13,12 +15,13 @@ import pytest
 import yaml
 
 from results import a_run, curve, frames, sizes
-from trainstudy import report
+from trainstudy import report, style
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
 CAPTIONS = ROOT / "report"
 PAGE = CAPTIONS / "page"
+SUBSETS = [part for size in (1, 2, 3) for part in combinations(("lstm", "vit", "cnn"), size)]
 NOTHING: dict = {}  # no item: most of the time goes into captions
 RUNS = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="3pt"><text>{}</text></svg>'
@@ -98,7 +101,9 @@ def test_every_link_of_the_page_leads_somewhere(page):
 def test_figures_lie_inside_the_page_and_have_a_text_beside_them(page):
     images = Elements(page(*RUNS, contents=CONTENTS)).all("img")
     named = [name for name, item in CONTENTS.items() if item["kind"] == "figure"]
-    assert [image["alt"] for image in images] == [f"What {name} shows." for name in named]
+    assert {image["alt"] for image in images} == {"Figure, described below it."}
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page(*RUNS, contents=CONTENTS))
+    assert captions == [f"What {name} shows." for name in named]
     for image, name in zip(images, named, strict=True):
         kind, content = image["src"].split(",", 1)
         assert kind == "data:image/svg+xml;base64"
@@ -182,7 +187,7 @@ def test_titles_and_figures_are_escaped(page, tmp_path):
     (tmp_path / "figures/vit-curves-epochs.txt").write_text(evil)
     text = page(*RUNS, contents=contents)
     assert "alert(1)</script>" not in text
-    assert [image["alt"] for image in Elements(text).all("img")] == [evil]
+    assert f"<figcaption>{html.escape(evil, quote=False)}" in text.replace("&#34;", '"')
 
 
 # Contents and captions
@@ -214,12 +219,25 @@ def test_a_caption_can_neither_read_files_nor_bring_html(tmp_path):
 
 def test_every_item_is_complete():
     for item in CONTENTS.values():
+        assert set(item) == {"kind", "families", "category", "title", "labels"}
+        assert list(item["labels"]) == ["item", "family", "optimizer", "depth", "split"]
         assert item["kind"] in ("table", "figure", "claims")
         assert set(item["families"]) <= {"lstm", "vit", "cnn"}
-        assert item["families"]
-        assert item["title"]
-        assert item["category"]
-        assert item["labels"]
+        assert all(item.values())
+        assert all(item["labels"].values())
+
+
+@pytest.mark.parametrize("families", SUBSETS, ids="-".join)
+def test_no_label_becomes_a_switch_in_snakemakes_report(families):
+    """See getData in its abstract_results.js: a switch looks up pairs of which none is there."""
+    categories: dict[str, list[dict]] = {}
+    for item in CONTENTS.values():
+        if {*families} & {*item["families"]}:
+            categories.setdefault(item["category"], []).append(item["labels"])
+    for category, labels in categories.items():
+        for label in list(labels[0])[1:]:
+            counts = Counter(one[label] for one in labels).values()
+            assert len(counts) != 2 or len({*counts}) != 1, (category, label)
 
 
 def sections(text: str) -> list[str]:
@@ -246,9 +264,34 @@ def test_a_part_of_the_study_names_what_is_missing_and_the_command_for_it(page):
         assert words in part
     question = text[text.index(">Vision transformers</h2>") :]
     question = question[: question.index("<h2")]
-    assert 'Needs runs of <a href="#missing-vit">Vision transformers</a>, of which none' in question
+    assert 'need runs of <a href="#missing-vit">Vision transformers</a>, of which none' in question
+    for name, item in CONTENTS.items():
+        assert f"{item['title']}" in text, name
+    mixed = text[text.index(">Optimizer, depth and norm</h2>") :]
+    mixed = mixed[: mixed.index(">Over-fitting</h2>")]
+    assert "Pre-norm against post-norm; Pre- and post-norm over" in mixed
+    assert {link["href"] for link in Elements(text).all("a") if "#" in link["href"]} <= {
+        f"#{attributes['id']}" for _, attributes in Elements(text).found if "id" in attributes
+    }
     assert 'id="missing-vit"' in part
     assert 'id="missing"' not in page(a_run("lstm-a"), contents=CONTENTS)
+
+
+def test_what_has_nothing_to_compare_says_so_with_the_way_to_more(page, tmp_path):
+    """A figure of which there is no drawing, and a table without rows."""
+    (tmp_path / "figures/norm.csv").write_text(f"{style.NOTHING_DRAWN}\nNo two runs.\n")
+    (tmp_path / "figures/norm.txt").write_text("No two runs.\n")
+    names = ("norm", "norm-stability")
+    contents = {name: CONTENTS[name] for name in names}
+    missing = [{"family": "vit", "experiments": ["vit-x"], "command": "snakemake for vit"}]
+    text = page(a_run("vit-a"), contents=contents, missing=missing)
+    for name, reason in zip(names, ("No two runs.", "No run of this study"), strict=True):
+        section = text[text.index(f'<section id="{name}"') :]
+        section = section[: section.index("</section>")]
+        assert reason in section
+        assert '<a href="#missing-vit">Vision transformers</a>' in section
+        assert not re.search("<img|<table|<figure|download", section)
+    assert "#missing" not in page(a_run("vit-a"), contents=contents)
 
 
 def test_curves_come_as_data_once_for_each_family(page):
@@ -283,3 +326,13 @@ def test_a_table_says_how_much_room_it_needs_in_print():
     wide = report._table(pd.DataFrame({"two words": ["x" * 80], "b": ["y" * 500]}))
     assert narrow["characters"] == 3 + 3
     assert wide["characters"] == 82 + 42  # long text wraps, the name of a run does not
+    assert not narrow["dense"]
+    assert not wide["dense"]
+
+
+def test_a_table_too_wide_to_be_read_in_print_wraps_at_every_space():
+    numbers = {f"loss {n}": [1.2345] for n in range(20)}
+    halves = {f"loss {n} ±": [0.1234] for n in range(20)}
+    table = report._table(pd.DataFrame({"run": ["vit-a"]} | numbers | halves))
+    assert table["dense"]
+    assert table["characters"] == 5 + 2 + 20 * (len("0.1234") + 2)

@@ -145,7 +145,7 @@ def test_editing_the_presentation_reruns_no_training(finished, file, jobs):
 def test_a_claim_of_ones_own_reruns_no_training(finished):
     claim = "{says: Mine., reports: [A], of: best_epoch, runs: [vit-a], are: less, than: [vit-b]}"
     edit(finished, "report/claims.yaml", f"\n  mine: {claim}\n")
-    assert finished.run() == PRESENTATION
+    assert finished.run() == {"make_tables": 1, "write_report": 1}
     table = pd.read_csv(finished.result("tables/claims.csv")).set_index("claim")
     assert table.loc["mine", "statement"] == "Mine."
 

@@ -22,10 +22,10 @@ try:
         files=[Path("config.yaml"), *map(Path, workflow.overwrite_configfiles or [])],
         schemas=Path(workflow.basedir, "workflow/schemas"),
     )
-    CLAIMS = settings_of.checked(
+    settings_of.checked(
         Path(workflow.basedir, "report/claims.yaml"),
         schema=Path(workflow.basedir, "workflow/schemas/claims.yaml"),
-    )["claims"]
+    )
 except settings_of.ConfigError as error:
     raise WorkflowError(str(error)) from None
 

@@ -5,16 +5,19 @@ MEASURED = {
     name: f"{config['measured'] or RESULTS}/{name}.parquet" for name in settings_of.RESULT_FILES
 } | {"published": "resources/published.csv"}
 # Code that decides more than one of them.
-SHARED = ["claims", "comparisons", "estimates", "records", "results", "style"]
+SHARED = ["claims", "comparisons", "estimates", "origin", "records", "results", "style"]
 ANALYSIS_CODE = collect("src/trainstudy/{part}.py", part=SHARED)
 TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("*.py")))
 FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("*.py")))
-READING = {"groups": {name: run["group"] for name, run in RUNS.items()}, "claims": CLAIMS}
+GROUPS = {name: run["group"] for name, run in RUNS.items()}
+# An input and no parameter: Snakemake's report prints the parameters of a job in full.
+CLAIMS = ["report/claims.yaml", "workflow/schemas/claims.yaml"]
 
 
 rule make_tables:
     input:
         **MEASURED,
+        claims=CLAIMS,
         code=ANALYSIS_CODE + TABLES_CODE,
     output:
         csv=collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
@@ -28,8 +31,9 @@ rule make_tables:
     resources:
         **asking(for_gathering),
     params:
-        reading=READING,
+        groups=GROUPS,
         titles={name: ITEMS[name]["title"] for name in TABLES},
+        families={name: ITEMS[name]["families"] for name in TABLES},
     script:
         "../scripts/make_tables.py"
 
@@ -52,7 +56,7 @@ rule plot_figures:
     resources:
         **asking(for_gathering),
     params:
-        reading=READING,
+        groups=GROUPS,
     script:
         "../scripts/plot_figures.py"
 
@@ -60,6 +64,8 @@ rule plot_figures:
 rule write_report:
     input:
         **MEASURED,
+        claims=CLAIMS,
+        contents="report/contents.yaml",
         figures=rules.plot_figures.output.svg,
         texts=collect(f"{RESULTS}/figures/{{item}}.txt", item=FIGURES),
         captions=collect("report/{item}.rst", item=ITEMS),
@@ -68,7 +74,7 @@ rule write_report:
         ),
         code=ANALYSIS_CODE
         + TABLES_CODE
-        + collect("src/trainstudy/{part}.py", part=["report", "summary", "curves", "origin"]),
+        + collect("src/trainstudy/{part}.py", part=["report", "summary", "curves"]),
     output:
         report(
             f"{RESULTS}/report.html",
@@ -86,9 +92,8 @@ rule write_report:
         **asking(for_gathering),
     params:
         study=config["study"],
-        contents=CONTENTS["items"],
         planned=len(config["experiments"]) * len(config["seeds"]),
-        reading=READING,
+        groups=GROUPS,
         missing=MISSING,
     script:
         "../scripts/write_report.py"

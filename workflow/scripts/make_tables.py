@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from trainstudy import logs, results, tables
+from trainstudy import config, logs, origin, results, tables
 
 with logs.job(snakemake.log[0], "make_tables"):
-    found = results.read(snakemake.input, **snakemake.params.reading)
-    titles = snakemake.params.titles
+    claims = config.checked(*map(Path, snakemake.input.claims))["claims"]
+    found = results.read(snakemake.input, snakemake.params.groups, claims)
+    titles, families = snakemake.params.titles, snakemake.params.families
     for csv, page in zip(snakemake.output.csv, snakemake.output.html, strict=True):
         name = Path(csv).stem
         table = tables.build(name, found)
         table.to_csv(csv, index=False)
-        Path(page).write_text(tables.to_page(table, titles[name]), encoding="utf-8")
+        notes = origin.banners(found.runs[found.runs.family.isin(families[name])])
+        Path(page).write_text(tables.to_page(table, titles[name], notes), encoding="utf-8")

@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
-from trainstudy import logs, report, results
+import yaml
+
+from trainstudy import config, logs, report, results
 
 with logs.job(snakemake.log[0], "write_report"):
+    claims = config.checked(*map(Path, snakemake.input.claims))["claims"]
+    contents = yaml.safe_load(Path(snakemake.input.contents).read_text(encoding="utf-8"))
     page = report.render(
         Path(snakemake.input.page[0]).parent,
         snakemake.params.study,
-        snakemake.params.contents,
+        contents["items"],
         captions=Path("report"),
         figures=Path(snakemake.output[0]).with_name("figures"),
-        results=results.read(snakemake.input, **snakemake.params.reading),
+        results=results.read(snakemake.input, snakemake.params.groups, claims),
         missing=snakemake.params.missing,
         planned=snakemake.params.planned,
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import pandas as pd
 
+from trainstudy import origin
 from trainstudy.figures import choices, costs, curves, published
 from trainstudy.figures.drawing import Drawing
 from trainstudy.results import Results
@@ -43,7 +45,18 @@ LOOK: dict[Any, Any] = {
 def build(name: str, results: Results) -> Drawing:
     """Draw a figure by its name."""
     with matplotlib.rc_context(LOOK):
-        return FIGURES[name](results)
+        drawing = FIGURES[name](results)
+        if "experiment" in drawing.data:
+            runs = results.runs[results.runs.experiment.isin(drawing.data.experiment)]
+            drawing.figure.supxlabel(_origins(runs), x=0.01, ha="left", fontsize=8, color="#555555")
+        return drawing
+
+
+def _origins(runs: pd.DataFrame) -> str:
+    """Name the data that are not the published ones: a figure also stands without the page."""
+    rows = runs[runs.data_origin.isin([*origin.ORIGINS])]
+    named = sorted({f"{row.dataset} ({row.data_origin})" for row in rows.itertuples()})
+    return f"data: {', '.join(named)}" if named else ""
 
 
 def save(drawing: Drawing, folder: Path, name: str) -> None:

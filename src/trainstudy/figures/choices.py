@@ -49,13 +49,13 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
                 label,
                 f"{FAMILIES[one.family]}: {one.title}" if panel is row[0] else "",
             )
-    legend(axes[0, 2], {}, [])
-    return Drawing(figure, " ".join(_text(data, one, label) for one in found), data)
+    legend(axes[0, 2], {}, {})
+    return Drawing(figure, "\n".join(_text(data, one, label) for one in found), data)
 
 
 def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
     """Return a row for each run, metric and split: mean and half the 95 % interval."""
-    runs = results.runs[results.runs.experiment.isin(one.experiments)]
+    runs = results.undisturbed[results.undisturbed.experiment.isin(one.experiments)]
     rows = []
     for name in one.experiments:
         own = runs[runs.experiment == name]

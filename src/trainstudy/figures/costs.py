@@ -1,10 +1,13 @@
 """Accuracy against what it costs, and memory by depth."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from trainstudy import comparisons, style
+from trainstudy.figures import labels
 from trainstudy.figures.drawing import FAMILIES, Drawing, empty, panels, plain_numbers, written
 from trainstudy.results import Results
 
@@ -20,29 +23,28 @@ PARTS = {  # part of the predicted peak: how it is called, a colour of no optimi
 
 def accuracy(results: Results, column: str) -> Drawing:
     """Draw validation accuracy of the best epoch against parameters or seconds of a run."""
-    runs = results.runs[results.runs.family.isin(["vit", "cnn"])]
+    runs = results.undisturbed[results.undisturbed.family.isin(["vit", "cnn"])]
     columns = [column, "validation_accuracy_best", "test_accuracy_best"]
     data = runs.groupby(["family", "experiment"], sort=True)[columns].mean().reset_index()
-    data = data.dropna(subset="validation_accuracy_best")
+    data = data.dropna(subset=["validation_accuracy_best", column])
     if data.empty:
         return empty("No image model finished an epoch.")
-    styles = style.of(runs)
-    figure, axes = panels(1, 1, 5)
+    data = data.sort_values("validation_accuracy_best", ascending=False, ignore_index=True)
+    figure, axes = panels(1, 1, 5.6)
     panel = axes[0, 0]
-    for row in data.itertuples():
-        drawn = styles[row.experiment]
-        face = drawn.colour if row.family == "vit" else "white"
-        cost = getattr(row, column)
-        panel.plot(
-            [cost], [row.validation_accuracy_best], marker=drawn.marker, markersize=8,
-            color=drawn.colour, markerfacecolor=face, linestyle="none", label=row.experiment,
-        )  # fmt: skip
     panel.set(xscale="log", xlabel=COSTS[column], ylabel="validation accuracy, best epoch (%)")
-    plain_numbers(panel.xaxis)
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    title = "filled: vision transformer, hollow: CNN"
-    panel.legend(title=title, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
+    marks = [_mark(row, style.of(runs)) for row in data.itertuples()]
+    labels.beside_marks(panel, data[column], data.validation_accuracy_best, data.experiment, marks)
+    plain_numbers(panel.xaxis)
     return Drawing(figure, _accuracy_text(data, column), data)
+
+
+def _mark(row: Any, styles: dict[str, style.Style]) -> dict[str, str]:
+    """Return how the mark of an image model is drawn: filled, or hollow for CNNs."""
+    drawn = styles[row.experiment]
+    face = drawn.colour if row.family == "vit" else "white"
+    return {"marker": drawn.marker, "color": drawn.colour, "markerfacecolor": face}
 
 
 def memory_by_depth(results: Results) -> Drawing:
@@ -52,7 +54,7 @@ def memory_by_depth(results: Results) -> Drawing:
         return empty("No two runs of this study differ in their depth alone.")
     known = results.predicted.set_index("experiment")
     layers = comparisons.settings(results.runs).layers
-    measured = results.runs.groupby("experiment").memory_allocated.mean()
+    measured = results.undisturbed.groupby("experiment").memory_allocated.mean()
     rows = [
         {"experiment": name, "family": one.family, "layers": int(layers[name])}
         | {part: known.loc[name, part] / 2**20 for part in [*PARTS, "total"]}
@@ -66,11 +68,11 @@ def memory_by_depth(results: Results) -> Drawing:
         _stack(panel, data[data.experiment.isin(one.experiments)])
         panel.set(xlabel="layers", ylabel="predicted GPU memory (MiB)")
         panel.set_title(f"{FAMILIES[one.family]}: {one.title}")
-    handles, labels = axes[0, -1].get_legend_handles_labels()
+    handles, names = axes[0, -1].get_legend_handles_labels()
     axes[0, -1].legend(
-        handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0
+        handles[::-1], names[::-1], loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0
     )
-    text = " ".join(
+    text = "\n".join(
         f"{FAMILIES[one.family]}: predicted peak "
         + ", ".join(
             f"{row.total:,.0f} MiB with {row.layers} layer{'s' * (row.layers > 1)}"
@@ -106,4 +108,4 @@ def _accuracy_text(data: pd.DataFrame, column: str) -> str:
             f"{written(best.validation_accuracy_best, 'accuracy')} by {best.experiment}, "
             f"{best[column]:,.0f} {COSTS[column]}."
         )
-    return " ".join(parts)
+    return "\n".join(parts)

@@ -26,7 +26,7 @@ COLUMNS = 4  # of the small curves of over-fitting
 def learning(results: Results, family: str, axis: str) -> Drawing:
     """Draw loss and score of a family: a row of panels for each comparison."""
     found = comparisons.panels(results.runs, family)
-    return _compare(results, found, axis, f"Loss and {SCORE[family]} over {axis}")
+    return _compare(results, found, axis)
 
 
 def norm(results: Results) -> Drawing:
@@ -34,7 +34,7 @@ def norm(results: Results) -> Drawing:
     found = comparisons.find(results.runs, "norm")
     if not found:
         return empty("No two runs of this study differ in pre- and post-norm alone.")
-    return _compare(results, found, "epochs", "Loss and accuracy with pre- and with post-norm")
+    return _compare(results, found, "epochs")
 
 
 def over_fitting(results: Results) -> Drawing:
@@ -58,16 +58,18 @@ def over_fitting(results: Results) -> Drawing:
         if len(validation):
             best = validation.loc[validation.value.idxmin()]
             panel.axvline(best.epoch, color="#444444", linewidth=0.8, linestyle=":")
+            early = best.epoch < own.epoch.max() / 3  # no room on its left
             panel.annotate(
                 f"best {best.epoch:.0f}", (best.epoch, 1), xycoords=("data", "axes fraction"),
-                xytext=(-3, -3), textcoords="offset points", ha="right", va="top", fontsize=8,
+                xytext=(3 if early else -3, -3), textcoords="offset points",
+                ha="left" if early else "right", va="top", fontsize=8,
             )  # fmt: skip
     for panel in axes.flat[len(names) :]:
         panel.axis("off")
     verdicts = results.over_fitting
     over = sorted(verdicts[verdicts.verdict == "over-fitted"].experiment.unique())
     said = f"Over-fitted by the rule of the table: {', '.join(over) or 'none'}."
-    text = f"Training and validation loss of {len(names)} runs, the best epoch marked. {said}"
+    text = f"Training and validation loss of {len(names)} runs, the best epoch marked.\n{said}"
     return Drawing(figure, text, data)
 
 
@@ -82,7 +84,7 @@ def averaged(metrics: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _compare(results: Results, found: list[Comparison], axis: str, what: str) -> Drawing:
+def _compare(results: Results, found: list[Comparison], axis: str) -> Drawing:
     if not found:
         return empty("No run of this family is part of the study.")
     shown = ["loss", SCORE[found[0].family]]
@@ -91,16 +93,25 @@ def _compare(results: Results, found: list[Comparison], axis: str, what: str) ->
     data = data[data.experiment.isin({name for one in found for name in one.experiments})]
     figure, axes = panels(len(found), 2, 2.9)
     for one, pair in zip(found, axes, strict=True):
-        rows = data[data.experiment.isin(one.experiments)]
+        rows, labels = data[data.experiment.isin(one.experiments)], _labels(results, one)
         for panel, metric in zip(pair, shown, strict=True):
-            _panel(panel, rows[rows.metric == metric], one, styles, axis)
+            _panel(panel, rows[rows.metric == metric], [*labels], styles, axis)
             dress(panel, metric, AXES[axis][1], one.title if panel is pair[0] else "")
-        legend(pair[1], styles, one.experiments)
-    return Drawing(figure, f"{what}. {_ends(data, shown[1])}", data)
+        legend(pair[1], styles, labels)
+    return Drawing(figure, "\n".join(_text(data, one) for one in found), data)
 
 
-def _panel(panel: Axes, rows: pd.DataFrame, one: Comparison, styles: dict, axis: str) -> None:
-    for place, name in enumerate(one.experiments):
+def _labels(results: Results, one: Comparison) -> dict[str, str]:
+    """Return what the legend calls each run, in its order: pre-norm before post-norm."""
+    if one.question != "norm":
+        return {name: name for name in one.experiments}
+    norms = results.runs.groupby("experiment")["model.norm"].first()
+    names = sorted(one.experiments, key=lambda name: norms[name], reverse=True)
+    return {name: f"{norms[name]}-norm: {name}" for name in names}
+
+
+def _panel(panel: Axes, rows: pd.DataFrame, names: list[str], styles: dict, axis: str) -> None:
+    for place, name in enumerate(names):
         for split, curve in rows[rows.experiment == name].groupby("split"):
             x = curve[AXES[axis][0]]
             line(panel, x, curve.value, str(split), styles[name], place)
@@ -109,12 +120,23 @@ def _panel(panel: Axes, rows: pd.DataFrame, one: Comparison, styles: dict, axis:
                 panel.fill_between(x, curve.lowest, curve.highest, **shade)
 
 
-def _ends(data: pd.DataFrame, metric: str) -> str:
-    """Say where the validation scores end."""
-    rows = data[(data.metric == metric) & (data.split == "validation")].dropna(subset="value")
+def _text(data: pd.DataFrame, one: Comparison) -> str:
+    """Say where the validation scores of a comparison end, of runs of equal length together."""
+    metric, title = SCORE[one.family], one.title[0].upper() + one.title[1:]
+    rows = data[data.experiment.isin(one.experiments) & (data.metric == metric)]
+    rows = rows[rows.split == "validation"].dropna(subset="value").sort_values("epoch")
     if rows.empty:
-        return "No run completed an epoch."
-    last = rows.sort_values("epoch").groupby("experiment").value.last().sort_values()
-    said = [f"{name} ({written(value, metric)})" for name, value in last.items()]
-    worst, best = (said[-1], said[0]) if metric == "perplexity" else (said[0], said[-1])
-    return f"Of {len(last)} runs {best} ends with the best validation {metric}, {worst} the worst."
+        return f"{title}: no run completed an epoch."
+    last = rows.groupby("experiment").last().sort_values("value")
+    said = [_ends(int(epochs), own.value, metric) for epochs, own in last.groupby("epoch")]
+    return f"{title}: {'; '.join(said)}."
+
+
+def _ends(epochs: int, values: pd.Series, metric: str) -> str:
+    """Say which of some runs, sorted by value, are best and worst after as many epochs."""
+    said = [f"{name} ({written(value, metric)})" for name, value in values.items()]
+    best, worst = (said[0], said[-1]) if metric == "perplexity" else (said[-1], said[0])
+    after = f"after {epochs} epoch{'s' * (epochs > 1)}"
+    if len(values) == 1:
+        return f"{after}, validation {metric} of {best}"
+    return f"{after}, best validation {metric} by {best}, worst by {worst}"

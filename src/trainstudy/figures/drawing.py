@@ -1,6 +1,6 @@
 """What all figures are drawn with."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from trainstudy.style import LINES, Style
+from trainstudy.style import LINES, NOTHING_DRAWN, Style
 
 SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
 FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}
@@ -27,7 +27,7 @@ WIDTH = 11  # inches
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, what it says in a few sentences, and the numbers it was drawn from."""
+    """A figure, what it says in a few sentences by line, and the numbers it was drawn from."""
 
     figure: Figure
     text: str
@@ -41,11 +41,11 @@ def panels(rows: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
 
 
 def empty(reason: str) -> Drawing:
-    """Return a figure that says why there is nothing to see."""
+    """Return a figure that says why there is nothing to draw; behind it lie no numbers."""
     figure, axes = panels(1, 1, 1.2)
     axes[0, 0].axis("off")
     axes[0, 0].text(0.5, 0.5, reason, ha="center", va="center")
-    return Drawing(figure, reason, pd.DataFrame({"note": [reason]}))
+    return Drawing(figure, reason, pd.DataFrame({NOTHING_DRAWN: [reason]}))
 
 
 def dress(panel: Axes, metric: str, x_label: str, title: str = "") -> None:
@@ -57,13 +57,16 @@ def dress(panel: Axes, metric: str, x_label: str, title: str = "") -> None:
     if metric == "accuracy":
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     if x_label in ("epoch", "layers"):
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Label a logarithmic axis at 1, 2, 5, 10, …, without exponents."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    """Label a logarithmic axis that is drawn on at 1, 2, 5, … or closer, without exponents."""
+    low, high = axis.get_view_interval()
+    close = high < 5 * low  # then perhaps none of these is in sight
+    fine = MaxNLocator(5, steps=[1, 2, 5, 10])
+    axis.set_major_locator(fine if close else LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -81,11 +84,11 @@ def line(panel: Axes, x: pd.Series, y: pd.Series, split: str, style: Style, plac
     )  # fmt: skip
 
 
-def legend(panel: Axes, styles: dict[str, Style], names: Iterable[str]) -> None:
-    """Put the runs, and how the splits are drawn, to the right of a panel."""
+def legend(panel: Axes, styles: dict[str, Style], labels: Mapping[str, str]) -> None:
+    """Put the labels of runs, and how the splits are drawn, to the right of a panel."""
     handles = [
-        Line2D([], [], color=styles[name].colour, marker=styles[name].marker, label=name)
-        for name in names
+        Line2D([], [], color=styles[name].colour, marker=styles[name].marker, label=label)
+        for name, label in labels.items()
     ]
     for split, name in (("validation", "validation"), ("train", "training")):
         face = "#444444" if split == "validation" else "white"

@@ -15,7 +15,7 @@ from trainstudy.figures.drawing import (
     plain_numbers,
     written,
 )
-from trainstudy.results import REPORTS, Results
+from trainstudy.results import PUBLISHED_DATASET, REPORTS, Results
 
 SECONDS = "seconds_per_epoch"
 MARKS = {"A": "^", "B": "s"}  # in grey: colours are for optimizers
@@ -25,13 +25,19 @@ SHIFT = {"A": 0.18, "B": -0.18}  # of a row, so that equal figures do not hide e
 def dots(results: Results) -> Drawing:
     """Draw validation score and seconds per epoch of every run beside both reports.
 
-    Measured figures of a data set that no report used are left out.
+    Families are left out of which no run used the reports' data.
     """
     data = pd.concat(_numbers(results), ignore_index=True)
-    data = data.dropna(subset=["measured", *REPORTS], how="all")
     data = data[data[list(REPORTS)].notna().any(axis=1)]
     if data.empty:
         return empty("No report published a figure of these runs.")
+    measured = data[data.measured.notna()].family.unique()
+    left_out = "".join(
+        f"\n{_why_not(family)}" for family in FAMILIES if family in {*data.family} - {*measured}
+    )
+    data = data[data.family.isin(measured)]
+    if data.empty:
+        return empty(f"Nothing that was measured compares with the reports.{left_out}")
     families = [family for family in FAMILIES if (data.family == family).any()]
     sizes = [data[data.family == family].experiment.nunique() for family in families]
     figure, axes = panels(len(families), 2, 1)
@@ -45,13 +51,13 @@ def dots(results: Results) -> Drawing:
             _dress(panel, metric, FAMILIES[family])
         row[1].tick_params(labelleft=False)
     axes[0, 1].legend(*_once(axes), loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
-    return Drawing(figure, _text(data), data)
+    return Drawing(figure, _text(data) + left_out, data)
 
 
 def _numbers(results: Results) -> list[pd.DataFrame]:
     """Return measured and published figures by experiment, by family and metric."""
     tables = []
-    for family, runs in results.runs.groupby("family", sort=False):
+    for family, runs in results.undisturbed.groupby("family", sort=False):
         same = runs[runs.experiment.isin(results.comparable)]
         score = SCORE[str(family)]
         own = results.scores("validation", f"{score}_published").droplevel("seed")
@@ -112,11 +118,17 @@ def _once(axes) -> tuple[list, list]:
     return list(handles.values()), list(handles)
 
 
+def _why_not(family: str) -> str:
+    return (
+        f"{FAMILIES[family]}: no run learned from {PUBLISHED_DATASET[family]}, as the reports' did."
+    )
+
+
 def _text(data: pd.DataFrame) -> str:
     """Say of how many runs both are known, and where they part most."""
     scores = data[(data.metric != SECONDS) & data.measured.notna()]
     if scores.empty:
-        return "Published figures alone: no run of this study used the data of the reports."
+        return "No run with a published score completed an epoch."
     away = scores[list(REPORTS)].sub(scores.measured, axis=0).abs().min(axis=1)
     row = scores.loc[(away / scores.measured).idxmax()]
     known = [name for name in REPORTS if pd.notna(row[name])]

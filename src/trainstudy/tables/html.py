@@ -2,6 +2,7 @@
 
 import html
 import math
+from collections.abc import Sequence
 from statistics import median
 
 import pandas as pd
@@ -48,8 +49,9 @@ def shared(table: pd.DataFrame) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if not _is_missing(value)}
 
 
-def to_page(table: pd.DataFrame, title: str) -> str:
-    """Return a table as a page of its own, for Snakemake's report."""
+def to_page(table: pd.DataFrame, title: str, notes: Sequence[str] = ()) -> str:
+    """Return a table as a page of its own, for Snakemake's report, with notes above it."""
+    above = "".join(f"<p>{html.escape(note)}</p>\n" for note in notes)
     style = (
         "body{font:15px system-ui,sans-serif;margin:1.5rem}table{border-collapse:collapse}"
         "th,td{padding:.3rem .7rem;border-bottom:1px solid #ccc;text-align:left}"
@@ -58,7 +60,7 @@ def to_page(table: pd.DataFrame, title: str) -> str:
     )
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}'
-        f"</title><style>{style}</style>\n<h1>{html.escape(title)}</h1>\n{to_html(table)}</html>\n"
+        f"</title><style>{style}</style>\n<h1>{html.escape(title)}</h1>\n{above}{to_html(table)}</html>\n"
     )
 
 
