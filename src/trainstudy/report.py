@@ -124,30 +124,35 @@ def _table(table: pd.DataFrame) -> dict:
     """Return a table as HTML, with the characters of its longest row, by which print shrinks it.
 
     Columns in which nothing stands are left out. A "dense" table would become too small to read in
-    print; there its cells wrap at every space, and its characters are counted so.
+    print; there its cells wrap at every space and hyphen, and its characters are counted so.
     """
     text = tables.to_html(table.dropna(axis="columns", how="all"))
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
     shown = text.count("<th ")  # half-widths stand in the cells they belong to
     columns = [cells[column::shown] for column in range(shown)]
-    characters = _characters(columns, lambda cell: min(len(cell), 40))
+    characters = _characters(columns, len, lambda cell: min(len(cell), 40))
     dense = characters > READABLE
     if dense:
-        characters = _characters(columns, _longest_word)
+        characters = _characters(columns, _longest_part, _longest_part)
     return {"html": Markup(text), "characters": characters, "dense": dense}
 
 
-def _characters(columns: list[list[str]], width: Callable[[str], int]) -> int:
-    """Return those of the longest row; headings wrap, cells to a width, names of runs do not."""
-    heading = [_longest_word(column[0]) for column in columns]
-    names, *others = columns
-    longest = [max(map(len, names[1:]), default=0)]
-    longest += [max(map(width, column[1:]), default=0) for column in others]
+def _characters(
+    columns: list[list[str]], of_name: Callable[[str], int], of_cell: Callable[[str], int]
+) -> int:
+    """Return those of the longest row, from what is needed by a name of a run and another cell."""
+    heading = [max(map(len, column[0].split()), default=0) for column in columns]  # these wrap
+    widths = [of_name, *[of_cell] * (len(columns) - 1)]
+    longest = [
+        max(map(width, column[1:]), default=0)
+        for width, column in zip(widths, columns, strict=True)
+    ]
     return sum(max(pair) + 2 for pair in zip(heading, longest, strict=True))
 
 
-def _longest_word(text: str) -> int:
-    return max(map(len, text.split()), default=0)
+def _longest_part(text: str) -> int:
+    """Return the characters between two places where a browser may wrap; none is before a digit."""
+    return max(map(len, re.split(r"\s+|(?<=\w-)(?=[a-z])", text)))
 
 
 def _caption(file: Path) -> Markup:
