@@ -124,30 +124,40 @@ def _table(table: pd.DataFrame) -> dict:
     """Return a table as HTML, with the characters of its longest row, by which print shrinks it.
 
     Columns in which nothing stands are left out. A "dense" table would become too small to read in
-    print; there its cells wrap at every space, and its characters are counted so.
+    print; there its cells wrap at every space and hyphen, and its characters are counted so.
     """
     text = tables.to_html(table.dropna(axis="columns", how="all") if len(table) else table)
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
     shown = text.count("<th ")  # half-widths stand in the cells they belong to
     columns = [cells[column::shown] for column in range(shown)]
-    named = "statement" not in table  # names of runs do not wrap, statements do
-    characters = _characters(columns, named, lambda cell: min(len(cell), 40))
+    of_name = _wrapped if "statement" in table else len  # names of runs do not wrap
+    characters = _characters(columns, of_name, _wrapped)
     dense = characters > READABLE
     if dense:
-        characters = _characters(columns, named, _longest_word)
+        characters = _characters(columns, _longest_part, _longest_part)
     return {"html": Markup(text), "characters": characters, "dense": dense}
 
 
-def _characters(columns: list[list[str]], named: bool, width: Callable[[str], int]) -> int:
-    """Return those of the longest row; headings wrap, cells to a width, names of runs do not."""
-    heading = [_longest_word(column[0]) for column in columns]
-    widths = [len if named else width, *[width] * (len(columns) - 1)]
-    longest = [max(map(w, c[1:]), default=0) for w, c in zip(widths, columns, strict=True)]
+def _wrapped(cell: str) -> int:
+    return min(len(cell), 40)
+
+
+def _characters(
+    columns: list[list[str]], of_name: Callable[[str], int], of_cell: Callable[[str], int]
+) -> int:
+    """Return those of the longest row, from what is needed by a name of a run and another cell."""
+    heading = [max(map(len, column[0].split()), default=0) for column in columns]  # these wrap
+    widths = [of_name, *[of_cell] * (len(columns) - 1)]
+    longest = [
+        max(map(width, column[1:]), default=0)
+        for width, column in zip(widths, columns, strict=True)
+    ]
     return sum(max(pair) + 2 for pair in zip(heading, longest, strict=True))
 
 
-def _longest_word(text: str) -> int:
-    return max(map(len, text.split()), default=0)
+def _longest_part(text: str) -> int:
+    """Return the characters between two places where a browser may wrap; none is before a digit."""
+    return max(map(len, re.split(r"\s+|(?<=\w-)(?=[a-z])", text)))
 
 
 def _caption(file: Path) -> Markup:

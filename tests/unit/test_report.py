@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from results import a_run, curve, frames, sizes
-from trainstudy import report, style
+from trainstudy import report, style, tables
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
@@ -330,9 +330,15 @@ def test_a_table_says_how_much_room_it_needs_in_print():
     assert not wide["dense"]
 
 
-def test_a_table_too_wide_to_be_read_in_print_wraps_at_every_space():
+def test_a_table_too_wide_to_be_read_in_print_wraps_wherever_it_can():
     numbers = {f"loss {n}": [1.2345] for n in range(20)}
     halves = {f"loss {n} ±": [0.1234] for n in range(20)}
-    table = report._table(pd.DataFrame({"run": ["vit-a"]} | numbers | halves))
+    table = report._table(pd.DataFrame({"run": ["vit-6-adamw-50-epochs"]} | numbers | halves))
     assert table["dense"]
-    assert table["characters"] == 5 + 2 + 20 * (len("0.1234") + 2)
+    assert table["characters"] == len("adamw-50-") + 2 + 20 * (len("0.123") + 2)
+
+
+def test_a_table_by_itself_says_where_its_data_come_from():
+    page = tables.to_page(pd.DataFrame({"a": [1]}), "Title", ["digits: <small> data."])
+    assert page.index("Title</h1>") < page.index("<p>digits: &lt;small&gt; data.</p>")
+    assert "<p>" not in tables.to_page(pd.DataFrame({"a": [1]}), "Title")
