@@ -1,5 +1,6 @@
 """Reports on results that were kept: real Snakemake, no training."""
 
+import importlib
 import re
 import shutil
 from pathlib import Path
@@ -64,3 +65,12 @@ def test_the_reference_is_what_its_parquet_files_make(kept: Path, fresh: Study):
     assert fresh.result("report.html").read_text().count("<section") == (
         kept / "report.html"
     ).read_text().count("<section")
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.name)
+def test_the_readme_shows_what_is_kept(kept: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "reference"))
+    readme = importlib.import_module("readme")
+    text = readme.README.read_text(encoding="utf-8")
+    assert readme.filled(text, readme.table(readme.read(kept))) == text
+    assert "| `vit-2-adamw` |" in text
