@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 import mutations
@@ -309,14 +310,21 @@ def test_nothing_that_a_study_says_becomes_code_in_a_report(finished):
         pq.write_table(table, file)
     finished.config["mirror"] = f"/data/{EVIL}"
     finished.write_config()
+    claim = {"says": f"claimed {EVIL}", "note": f"noted {EVIL}", "of": "best_epoch"}
+    claim |= {"runs": ["vit-a"], "are": "less", "than": ["vit-b"]}
+    file = finished.folder / "report/claims.yaml"
+    claims = yaml.safe_load(file.read_text())
+    claims["claims"]["evil"] = claim
+    file.write_text(yaml.safe_dump(claims))
     finished.run()
     finished.snakemake("--report", "study.html")
     pages = [finished.result("report.html"), finished.folder / "study.html"]
     pages += sorted(finished.folder.glob("results/tiny/tables/*.html"))
     texts = {page.name: page.read_text() for page in pages}
-    assert "&lt;script&gt;alert(&#x27;1&#x27;)" in texts["report.html"] or (
-        "&lt;script&gt;alert(&#39;1&#39;)" in texts["report.html"]
-    )
+    for name in ("report.html", "claims.html"):
+        escaped = r"claimed &lt;script&gt;alert\((&#x27;|&#39;|')1(&#x27;|&#39;|')\)&lt;/script&gt;"
+        assert re.search(escaped, texts[name]), name
+    assert re.search(r"(?<!claimed )&lt;script&gt;alert\(", texts["report.html"])  # of the runs
     for name, text in texts.items():
         assert "<script>alert('1')" not in text, name
         assert "<img src=x" not in text, name

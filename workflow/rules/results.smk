@@ -9,7 +9,7 @@ SHARED = ["claims", "comparisons", "estimates", "records", "results", "style"]
 ANALYSIS_CODE = collect("src/trainstudy/{part}.py", part=SHARED)
 TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("*.py")))
 FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("*.py")))
-READING = {"groups": {name: run["group"] for name, run in RUNS.items()}, "claims": CLAIMS}
+READING = as_text({"groups": {name: run["group"] for name, run in RUNS.items()}, "claims": CLAIMS})
 
 
 rule make_tables:
@@ -89,6 +89,6 @@ rule write_report:
         contents=CONTENTS["items"],
         planned=len(config["experiments"]) * len(config["seeds"]),
         reading=READING,
-        missing=MISSING,
+        missing=as_text(MISSING),
     script:
         "../scripts/write_report.py"

@@ -1,5 +1,6 @@
 """Write the page that shows everything."""
 
+import json
 from pathlib import Path
 
 from trainstudy import logs, report, results
@@ -11,8 +12,8 @@ with logs.job(snakemake.log[0], "write_report"):
         snakemake.params.contents,
         captions=Path("report"),
         figures=Path(snakemake.output[0]).with_name("figures"),
-        results=results.read(snakemake.input, **snakemake.params.reading),
-        missing=snakemake.params.missing,
+        results=results.read(snakemake.input, **json.loads(snakemake.params.reading)),
+        missing=json.loads(snakemake.params.missing),
         planned=snakemake.params.planned,
     )
     Path(snakemake.output[0]).write_text(page, encoding="utf-8")
