@@ -217,7 +217,9 @@ def test_clean_runs_with_one_and_two_cores_agree_in_everything_but_time(fresh, f
         pd.read_parquet(study.result("metrics.parquet")).query("metric != 'seconds'")
         for study in (fresh, finished)
     )
-    pd.testing.assert_frame_equal(first.drop(columns="seconds"), second.drop(columns="seconds"))
+    pd.testing.assert_frame_equal(
+        first.drop(columns="seconds"), second.drop(columns="seconds"), check_exact=True
+    )
     for name in fresh.config["experiments"]:
         weights = f"runs/{name}/42/weights.safetensors"
         assert fresh.result(weights).read_bytes() == finished.result(weights).read_bytes()

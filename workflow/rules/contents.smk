@@ -1,5 +1,6 @@
 """What the report shows, what it lacks, and what is said when all is done."""
 
+import json
 import os
 import time
 
@@ -24,6 +25,11 @@ MISSING = missing.of(
     RUNS,
     **({} if config["measured"] else GIVEN),
 )
+
+
+def as_text(value):
+    """Return a parameter as JSON: Snakemake's report holds it in a script, which </script> would end."""
+    return json.dumps(value).replace("<", r"\u003c")
 
 
 def in_report(name):

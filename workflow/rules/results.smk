@@ -94,6 +94,6 @@ rule write_report:
         study=config["study"],
         planned=len(config["experiments"]) * len(config["seeds"]),
         groups=GROUPS,
-        missing=MISSING,
+        missing=as_text(MISSING),
     script:
         "../scripts/write_report.py"

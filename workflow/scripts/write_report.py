@@ -1,5 +1,6 @@
 """Write the page that shows everything."""
 
+import json
 from pathlib import Path
 
 import yaml
@@ -16,7 +17,7 @@ with logs.job(snakemake.log[0], "write_report"):
         captions=Path("report"),
         figures=Path(snakemake.output[0]).with_name("figures"),
         results=results.read(snakemake.input, snakemake.params.groups, claims),
-        missing=snakemake.params.missing,
+        missing=json.loads(snakemake.params.missing),
         planned=snakemake.params.planned,
     )
     Path(snakemake.output[0]).write_text(page, encoding="utf-8")
