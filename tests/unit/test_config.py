@@ -985,9 +985,12 @@ def test_a_count_beyond_the_columns_of_parquet_is_refused(write, key):
     assert f"bases.lstm.{name}: {10**19} is greater than the maximum of" in complaint(file)
 
 
-def test_a_whole_number_that_is_no_real_number_is_refused(write):
-    file = write("      lr: 1.0e-3", f"      lr: {2**53 + 1}")  # Parquet refuses it, after training
-    assert "is not exact as a real number; write 9007199254740992.0." in complaint(file)
+@pytest.mark.parametrize(
+    ("number", "real"), [(2**53 + 1, "9007199254740992.0"), (2**63, "9.223372036854776e+18")]
+)
+def test_a_whole_number_that_is_no_real_number_is_refused(write, number, real):
+    file = write("      lr: 1.0e-3", f"      lr: {number}")  # Parquet refuses it, after training
+    assert f"is not exact as a real number; write {real}." in complaint(file)
 
 
 @pytest.mark.parametrize(
