@@ -7,15 +7,13 @@ times that equal runs may show.
 """
 
 import itertools
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
 import pandas as pd
 
-from trainstudy import estimates
+from trainstudy import estimates, quantities
 from trainstudy.results import PUBLISHED_DATASET, Results, learned_instead
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -24,25 +22,6 @@ NOT_RUN = "runs or figures are missing"
 TOO_CLOSE = "one seed or a wide interval tells too little"
 ELSEWHERE = "the data or the recipe were others than the reports'"
 
-QUANTITIES = {
-    "parameters_trained": "trained parameters",
-    "seconds_training": "training seconds per epoch",
-    "seconds_evaluating": "evaluating seconds per epoch",
-    "seconds_total": "seconds of the whole run",
-    "throughput": "examples or tokens per second of training",
-    "best_epoch": "best epoch",
-    "memory_resident": "peak of main memory",
-    "memory_allocated": "peak of GPU memory allocated in tensors",
-    "memory_reserved": "peak of GPU memory reserved by PyTorch",
-    "memory_process": "GPU memory of the whole process",
-    "memory_device": "GPU memory of all processes",
-    "memory_predicted": "predicted peak of GPU memory",
-    "rise": "rise of the validation loss above its lowest, last epoch",
-    "gap_best": "validation minus training loss, epoch of the best validation loss",
-    "gap_last": "validation minus training loss, last epoch",
-    "gap_growth": "growth of validation minus training loss since the best epoch",
-}
-UNITS = {"memory": " MiB", "seconds": " s", "loss": " nat", "gap": " nat"}
 EXACT = ("parameters_trained", "memory_predicted")  # the same with every seed
 
 
@@ -124,7 +103,9 @@ def _missing(missing: list[str], column: str, rows: pd.DataFrame) -> list[str]:
     run = [name for name in missing if name in set(rows.experiment)]
     absent = [name for name in missing if name not in run]
     parts = [f"Not run: {', '.join(absent)}."] if absent else []
-    return parts + ([f"Not measured ({_words(column)}): {', '.join(run)}."] if run else [])
+    return parts + (
+        [f"Not measured ({quantities.words(column)}): {', '.join(run)}."] if run else []
+    )
 
 
 def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
@@ -168,7 +149,7 @@ def _told(steps: list["_Step"], column: str) -> list[str]:
     if len({*spreads}) == 1:  # said once
         spreads[:-1] = [""] * (len(shown) - 1)
     numbers = "; ".join(f"{step}{spread}" for step, spread in zip(shown, spreads, strict=True))
-    quantity = _words(column)
+    quantity = quantities.words(column)
     return [f"{quantity[0].upper()}{quantity[1:]}{count}: {numbers}.", f"Needed: {closest.needed}."]
 
 
@@ -217,14 +198,14 @@ class _Step:
             case _:
                 within, beyond = distance + error < -by - margin, distance - error > -by + margin
         outcome = SUPPORTED if within else CONTRADICTED if beyond else UNDECIDED
-        doubtful = half is None and _is_time(column)
+        doubtful = half is None and quantities.is_time(column)
         if doubtful and abs(distance) < estimates.SPREAD_OF_TIMES * abs(means[1]):
             outcome = UNDECIDED
         needed = _needed(claim, column, doubtful)
         return cls(column, one, other, means, distance, half, outcome, needed)
 
     def __str__(self) -> str:
-        mine, theirs = (_written(mean, self.column) for mean in self.means)
+        mine, theirs = (quantities.written(mean, self.column) for mean in self.means)
         other = f"{self.other} {theirs}" if isinstance(self.other, str) else theirs
         return f"{self.one} {mine} against {other}"
 
@@ -237,7 +218,7 @@ class _Step:
         if self.half == 0:
             return " (the same with every seed)"
         ends = (self.distance - self.half, self.distance + self.half)
-        low, high = (_difference(end, self.column, sign="+") for end in ends)
+        low, high = (quantities.difference(end, self.column, sign="+") for end in ends)
         return f" (95 % interval of the difference {low.partition(' ')[0]} to {high})"
 
 
@@ -252,10 +233,10 @@ def _needed(claim: dict, column: str, doubtful: bool) -> str:
     """Return in words what difference supports a claim; `doubtful` is a time of one seed."""
     least, margin = claim.get("by", 0), claim.get("margin", 0)
     if isinstance(margin, str):
-        parts = [_difference(least, column)] if least else []
+        parts = [quantities.difference(least, column)] if least else []
         parts.append(margin)
     else:
-        parts = [_difference(least + margin, column)] if least + margin else []
+        parts = [quantities.difference(least + margin, column)] if least + margin else []
     apart = " and ".join(parts)
     if claim["are"] == "equal":
         text = f"at most {apart} apart"
@@ -266,40 +247,3 @@ def _needed(claim: dict, column: str, doubtful: bool) -> str:
         spread = f"{100 * estimates.SPREAD_OF_TIMES:.0f} %"
         text += f"; with one seed less than {spread} decides nothing, as equal runs differ so much"
     return text
-
-
-def _is_time(column: str) -> bool:
-    return column.startswith("seconds_") or column == "throughput"
-
-
-def _words(column: str) -> str:
-    """Return the name of a quantity as a reader knows it."""
-    if column in QUANTITIES:
-        return QUANTITIES[column]
-    if found := re.fullmatch(r"(\w+)_after_(\d+)_s", column):
-        return f"{found[1].replace('_', ' ')} after {found[2]} s"
-    score, _, epoch = column.rpartition("_")
-    return f"{score.replace('_', ' ')}, {epoch} epoch"
-
-
-def _in_per_cent(column: str) -> bool:
-    return "accuracy" in column or column == "rise"
-
-
-def _difference(value: float, column: str, sign: str = "") -> str:
-    """Return a difference in words; those of shares are in points, to tell them from shares."""
-    if _in_per_cent(column):
-        if sign:
-            return f"{100 * value:{sign}.2f} points"
-        return "1 point" if round(100 * value, 9) == 1 else f"{100 * value:.4g} points"
-    return _written(value, column, sign)
-
-
-def _written(value: float, column: str, sign: str = "") -> str:
-    if math.isinf(value):
-        return "∞"
-    if _in_per_cent(column):
-        return f"{100 * value:{sign}.2f} %"
-    ending = next((unit for part, unit in UNITS.items() if part in column.split("_")), "")
-    value = value / 2**20 if ending == " MiB" else value
-    return f"{value:{sign},.0f}{ending}" if abs(value) >= 1000 else f"{value:{sign}.4g}{ending}"

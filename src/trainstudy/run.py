@@ -61,23 +61,10 @@ def train(
         with _device() as (device, card):
             model = _model(settings, seed, dataset, embedding).to(device)
             task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
-            log.info(
-                "%s, seed %d: %s parameters on %s, %s, data: %s (%s)",
-                name,
-                seed,
-                f"{models.parameter_counts(model)[0]:,}",
-                _device_name(device),
-                settings["precision"],
-                settings["dataset"],
-                dataset.manifest["origin"],
-            )
+            log.info("%s, seed %d: %s", name, seed, _described(settings, dataset, model, device))
             outcome = trainer.fit(task, model, settings, saved, card)
-        head = {
-            "experiment": name,
-            "family": settings["family"],
-            "dataset": settings["dataset"],
-            "seed": seed,
-        }
+        head = {"experiment": name, "seed": seed}
+        head |= {key: settings[key] for key in ("family", "dataset")}
         facts = {
             **head,
             **_settings_columns(settings),
@@ -94,6 +81,16 @@ def train(
         with files.whole(weights_file) as part:
             save_file(outcome.weights, part, metadata={"run": json.dumps(described)})
         saved.remove()
+
+
+def _described(
+    settings: dict, dataset: Dataset, model: torch.nn.Module, device: torch.device
+) -> str:
+    """Return what is trained, where and on what, for the log."""
+    return (
+        f"{models.parameter_counts(model)[0]:,} parameters on {_device_name(device)}, "
+        f"{settings['precision']}, data: {settings['dataset']} ({dataset.manifest['origin']})"
+    )
 
 
 @contextmanager

@@ -402,7 +402,7 @@ def test_a_note_is_told_behind_the_statement(tmp_path):
 
 def test_every_quantity_has_a_name_in_words():
     quantities = yaml.safe_load(SCHEMA.read_text())["$defs"]["quantity"]["enum"]
-    words = {claims._words(quantity) for quantity in quantities}
+    words = {quantities.words(quantity) for quantity in quantities}
     assert len(words) == len(quantities)
     assert not [text for text in words if "_" in text]
 

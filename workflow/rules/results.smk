@@ -5,7 +5,16 @@ MEASURED = {
     name: f"{config['measured'] or RESULTS}/{name}.parquet" for name in settings_of.RESULT_FILES
 } | {"published": "resources/published.csv"}
 # Code that decides more than one of them.
-SHARED = ["claims", "comparisons", "estimates", "origin", "records", "results", "style"]
+SHARED = [
+    "claims",
+    "comparisons",
+    "estimates",
+    "origin",
+    "quantities",
+    "records",
+    "results",
+    "style",
+]
 ANALYSIS_CODE = collect("src/trainstudy/{part}.py", part=SHARED)
 TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("*.py")))
 FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("*.py")))
