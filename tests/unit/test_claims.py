@@ -9,6 +9,7 @@ from scipy import stats
 
 from results import a_run, curve, frames
 from trainstudy import claims, config, grids, records, tables
+from trainstudy import quantities as named
 from trainstudy.results import Results
 
 ROOT = Path(__file__).parents[2]
@@ -402,7 +403,7 @@ def test_a_note_is_told_behind_the_statement(tmp_path):
 
 def test_every_quantity_has_a_name_in_words():
     quantities = yaml.safe_load(SCHEMA.read_text())["$defs"]["quantity"]["enum"]
-    words = {quantities.words(quantity) for quantity in quantities}
+    words = {named.words(quantity) for quantity in quantities}
     assert len(words) == len(quantities)
     assert not [text for text in words if "_" in text]
 
