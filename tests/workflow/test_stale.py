@@ -112,7 +112,8 @@ def test_touching_source_reruns_nothing(finished):
         ("src/trainstudy/trainer.py", {"train": 5}),
         ("src/trainstudy/checkpoint.py", {"train": 5}),
         ("src/trainstudy/state.py", {"train": 5}),
-        ("src/trainstudy/losses.py", {"train": 5, **SIZES}),
+        ("src/trainstudy/losses.py", {"train": 2, **SIZES}),
+        ("src/trainstudy/tasks/images.py", {"train": 3, **SIZES}),
     ],
 )
 def test_editing_training_code_reruns_the_runs_it_decides(finished, file, jobs):

@@ -3,13 +3,11 @@
 import json
 from pathlib import Path
 
-import yaml
-
-from trainstudy import config, logs, report, results
+from trainstudy import config, logs, places, report, results
 
 with logs.job(snakemake.log[0], "write_report"):
     claims = config.checked(*map(Path, snakemake.input.claims))["claims"]
-    contents = yaml.safe_load(Path(snakemake.input.contents).read_text(encoding="utf-8"))
+    contents, _, _ = places.read(Path(snakemake.input.contents))
     page = report.render(
         Path(snakemake.input.page[0]).parent,
         snakemake.params.study,
