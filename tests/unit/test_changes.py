@@ -168,3 +168,9 @@ def test_cost_adds_up_over_seeds_and_experiments(tmp_path):
     total = table.loc["all runs"]
     assert (total.runs, total["CPU core-hours"], total["GPU seconds"]) == (3, 3, 40)
     assert table.machine["vit-a"] == "Abacus 9, 2 cores"
+
+
+def test_runs_that_reach_no_budget_have_no_row(tmp_path):
+    short = a_run("vit-short")
+    metrics = curve(short, "validation", "accuracy", 0.1, 0.2)
+    assert tables.build("equal-time", frames(tmp_path, [short], metrics)).empty

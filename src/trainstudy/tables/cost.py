@@ -54,7 +54,9 @@ def equal_time(results: Results) -> pd.DataFrame:
     Times are those of training and evaluation, without compiling. Between two epochs the score lies
     on the straight line; before the first and after the last there is none.
     """
-    runs = results.facts[results.facts.status == "finished"]
+    reached = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
+    facts = results.facts
+    runs = facts[(facts.status == "finished") & facts[reached].notna().any(axis=1)]
     table = columns.heads(runs)
     table["layers"] = comparisons.settings(runs).layers
     for metric in SCORES:
