@@ -326,6 +326,11 @@ def test_families_stand_in_one_order(tmp_path):
     metrics = [
         row for run in runs for s in ("train", "validation") for row in curve(run, s, "loss", 2, 1)
     ]
+    metrics += [  # seven epochs end after 70 s
+        row
+        for run, score in zip(runs, ("accuracy", "accuracy", "perplexity"), strict=True)
+        for row in curve(run, "validation", score, *range(1, 8))
+    ]
     inputs = study(tmp_path, runs, metrics)
     for name in ("over-fitting", "wall-clock", "equal-time", "memory", "memory-predicted"):
         assert [*build(name, inputs).index] == ["lstm-a", "vit-a", "cnn-a"], name
