@@ -10,7 +10,6 @@ import jsonschema
 import yaml
 
 NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
-EXACT = 2**53  # the last whole number up to which a real number holds every one
 PATHS = (("mirror",), ("measured",), ("image",))  # keys whose pattern is that of a path
 
 Find = Callable[[tuple], str]
@@ -21,9 +20,9 @@ def _is_whole(checker: object, value: object) -> bool:
 
 
 def _is_number(checker: object, value: object) -> bool:
-    # Parquet's real numbers take whole ones only where all of them are exact.
+    # Parquet's real numbers take whole ones only where nothing is lost.
     if isinstance(value, int) and not isinstance(value, bool):
-        return abs(value) <= EXACT
+        return float(value) == value
     return isinstance(value, float) and math.isfinite(value)
 
 
