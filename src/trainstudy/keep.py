@@ -46,7 +46,8 @@ def keep(study: Path, kept: Path) -> None:
     new = {name: _read(study / f"{name}.parquet", name) for name in SCHEMAS}
     old = {name: table.slice(0, 0) for name, table in new.items()}
     old |= {file.stem: _read(file, file.stem) for file in kept.glob("*.parquet")}
-    stays = [run for run in old["runs"].to_pylist() if _stays(run, new["runs"].to_pylist())]
+    added = new["runs"].to_pylist()
+    stays = [run for run in old["runs"].to_pylist() if _stays(run, added)]
     merged = {
         "runs": [_of_runs(old["runs"], stays), new["runs"]],
         "metrics": [_of_runs(old["metrics"], stays), new["metrics"]],
