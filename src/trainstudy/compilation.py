@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from typing import cast
 
@@ -15,7 +16,7 @@ from trainstudy.tasks import Task
 
 log = logging.getLogger(__name__)
 
-COMPILERS = ("g++", "clang++", "c++")
+USUAL = "clang++" if sys.platform == "darwin" else "g++"  # what torch takes where CXX is not set
 
 
 def compiler() -> str | None:
@@ -32,8 +33,8 @@ def compiler() -> str | None:
 
 def _command() -> list[str]:
     """Return the command of a C++ compiler; empty where there is none."""
-    found = filter(None, map(shutil.which, COMPILERS))
-    return shlex.split(os.environ.get("CXX", "")) or [*found][:1]
+    found = shutil.which(USUAL)
+    return shlex.split(os.environ.get("CXX", "")) or [found] * bool(found)
 
 
 def compile_training(task: Task, model: nn.Module) -> tuple[nn.Module, float | None]:
@@ -46,8 +47,9 @@ def compile_training(task: Task, model: nn.Module) -> tuple[nn.Module, float | N
     if not _command():
         log.warning(
             "no C++ compiler (%s) on PATH: training steps are not compiled, which costs vision "
-            "transformers about a tenth of their speed; install one, or set compile: false",
-            ", ".join(COMPILERS),
+            "transformers about a tenth of their speed; install it, name another one in the "
+            "environment variable CXX, or set compile: false",
+            USUAL,
         )
         return model, None
     began = time.perf_counter()

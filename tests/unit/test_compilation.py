@@ -1,12 +1,14 @@
 """Compiled training steps: the same training, and nothing of the trial batch remains."""
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._inductor import config as inductor
 
 from test_trainer import run, settings, start, timeless, values
 from tiny import AUGMENTATION, MODELS
@@ -96,14 +98,19 @@ def test_without_a_compiler_the_run_goes_on_and_says_so(monkeypatch, caplog):
 def test_the_compiler_is_named_with_its_version(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    assert compilation.compiler() is None
-    for name in ("c++", "g++"):  # the better known one wins
-        script(tmp_path / name, f"echo '{name} 14.2'; echo 'Copyright'")
-        assert compilation.compiler() == f"{tmp_path}/{name}: {name} 14.2"
+    script(tmp_path / "c++", "echo 'c++ 19'")
+    assert compilation.compiler() is None  # torch looks for no other one
+    usual = script(tmp_path / compilation.USUAL, "echo 'gcc 14.2'; echo 'Copyright'")
+    assert compilation.compiler() == f"{usual}: gcc 14.2"
     monkeypatch.setenv("CXX", f"{script(tmp_path / 'own', 'echo $*')} -pipe")
     assert compilation.compiler() == f"{tmp_path}/own -pipe: -pipe --version"
     monkeypatch.setenv("CXX", "/nowhere/g++")
     assert compilation.compiler().startswith("/nowhere/g++: [Errno 2]")
+
+
+@pytest.mark.skipif("CXX" in os.environ, reason="CXX decides what torch takes")
+def test_the_compiler_is_the_one_that_torch_takes():
+    assert inductor.cpp.cxx[-1] == compilation.USUAL
 
 
 def script(file: Path, text: str) -> Path:
