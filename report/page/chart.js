@@ -148,7 +148,7 @@
         for (const split of Object.keys(run.splits)) {
           if (!this.splits.has(split)) continue;
           const rows = run.splits[split], values = rows[this.metric.name], range = rows[`${this.metric.name} range`];
-          const points = rows.epochs.flatMap((epoch, index) => values[index] === null ? [] : [{
+          const points = rows.epochs.flatMap((epoch, index) => values[index] === null || rows[this.axis][index] === null ? [] : [{
             epoch, seconds: rows.seconds[index], x: rows[this.axis][index], y: values[index],
             range: range && range[index],
           }]);
@@ -271,7 +271,7 @@
       this.focused = [this.lines.indexOf(line), index];
       this.tip.textContent = "";
       element(this.tip, "strong", {}, line.run.name);
-      element(this.tip, "span", {}, `${line.split === "train" ? "training" : line.split}, epoch ${point.epoch}, ${written(point.seconds, {})} s`);
+      element(this.tip, "span", {}, `${line.split === "train" ? "training" : line.split}, epoch ${point.epoch}${point.seconds === null ? "" : `, ${written(point.seconds, {})} s`}`);
       element(this.tip, "span", {}, `${this.metric.name} ${written(point.y, this.metric)}`);
       if (point.range)
         element(this.tip, "span", {}, `mean of ${line.run.seeds} seeds, ${point.range.map((value) => written(value, this.metric)).join(" to ")}`);

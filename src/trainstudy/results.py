@@ -64,11 +64,18 @@ class Results:
         return facts.merge(self._after_seconds, on=["experiment", "seed"], how="left")
 
     @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The metrics, without seconds where other runs shared the GPU."""
+        keys = ["experiment", "seed"]
+        shared = pd.MultiIndex.from_frame(self.runs[self.runs.gpu_shared.eq(True)][keys])
+        disturbed = pd.MultiIndex.from_frame(self.metrics[keys]).isin(shared)
+        return self.metrics.assign(seconds=self.metrics.seconds.mask(disturbed))
+
+    @cached_property
     def timed_curves(self) -> pd.DataFrame:
         """Validation scores by epoch, of the runs whose seconds are undisturbed."""
-        own = self.metrics[(self.metrics.split == "validation") & self.metrics.metric.isin(SCORES)]
-        alone = self.runs[~self.runs.gpu_shared.eq(True)][["experiment", "seed"]]
-        return own.merge(alone, on=["experiment", "seed"]).sort_values("epoch")
+        own = self.curves[(self.curves.split == "validation") & self.curves.metric.isin(SCORES)]
+        return own.dropna(subset="seconds").sort_values("epoch")
 
     @cached_property
     def _after_seconds(self) -> pd.DataFrame:

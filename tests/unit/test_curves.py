@@ -94,3 +94,11 @@ def test_the_page_knows_every_marker():
     ]
     known = set(re.findall(r'"?(\S)"?: "M', block))
     assert known == {*style.MARKERS}
+
+
+def test_runs_that_shared_their_gpu_have_no_seconds(tmp_path):
+    run = a_run("vit-a", gpu_shared=True)
+    results = frames(tmp_path, [run], curve(run, "validation", "accuracy", 0.3, 0.4))
+    (own,) = curves.of_family(results, "vit")["runs"]
+    part = {"epochs": [1, 2], "seconds": [None, None], "accuracy": [0.3, 0.4]}
+    assert own["splits"] == {"validation": part}

@@ -437,3 +437,7 @@ def test_times_of_runs_that_shared_their_gpu_are_not_drawn(tmp_path):
     seconds = figures.build("optimizers", results).data.query("metric == 'seconds per epoch (s)'")
     assert seconds.set_index("experiment").value.dropna().to_dict() == {"vit-2-sgd": 2.0}
     assert [*figures.build("accuracy-against-seconds", results).data.experiment] == ["vit-2-sgd"]
+    for axis, drawn in (("seconds", {"vit-2-sgd"}), ("epochs", {"vit-2", "vit-2-sgd"})):
+        assert {*figures.build(f"vit-curves-{axis}", results).data.experiment} == drawn
+    only = figures.build("vit-curves-seconds", study(tmp_path, runs[:1]))
+    assert "shared a GPU" in only.text

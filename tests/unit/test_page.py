@@ -33,7 +33,8 @@ def runs() -> list[dict]:
     for number, seconds in enumerate([0.5, 10.0, None, 9.5], 1):
         facts = {"validation_accuracy_best": 0.1 * number, "test_accuracy_best": 0.2}
         facts |= {"epochs": 50 if number == 4 else 3, "optimizer.name": OPTIMIZERS[number - 1]}
-        found.append(a_run(f"vit-{number}", seconds_training=seconds, **digits, **facts))
+        facts |= {"gpu_shared": seconds is None, "seconds_training": seconds}
+        found.append(a_run(f"vit-{number}", **digits, **facts))
     evil = {"optimizer.name": "sgd", "optimizer.lr": 0.1, "seconds_training": 3.0}
     return [*found, a_run(EVIL, **digits, **evil)]
 
@@ -247,8 +248,10 @@ def test_split_score_and_axis_can_be_chosen(page):
     assert classes() == {"series train", "series validation"}
     choose("validation (solid)")
     assert classes() == {"series train"}
+    assert "vit-3" in series(page)
     choose("over seconds")
     assert "seconds since training began" in texts()
+    assert {*series(page)} == {"vit-1", "vit-2", EVIL}  # vit-3 shared its GPU
     choose("loss")
     assert "loss (nat)" in texts()
     assert chart(page, "vit-curves-seconds").locator(

@@ -89,8 +89,10 @@ def _compare(results: Results, found: list[Comparison], axis: str) -> Drawing:
         return empty("No run of this family is part of the study.")
     shown = ["loss", SCORE[found[0].family]]
     styles = style.of(results.runs)
-    data = averaged(results.metrics, shown)
+    data = averaged(results.curves, shown).dropna(subset=AXES[axis][0])
     data = data[data.experiment.isin({name for one in found for name in one.experiments})]
+    if data.empty:
+        return empty("Every run of this family shared a GPU, or completed no epoch.")
     figure, axes = panels(len(found), 2, 2.9)
     for one, pair in zip(found, axes, strict=True):
         rows, labels = data[data.experiment.isin(one.experiments)], _labels(results, one)
