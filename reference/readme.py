@@ -47,9 +47,7 @@ def _row(runs: pd.DataFrame, score: str, beside: pd.DataFrame) -> str:
     name = runs.experiment.iloc[0]
     published = beside.loc[name] if name in beside.index else pd.Series(dtype=float)
     both = [published.get(report) for report in results.REPORTS]
-    inside = "–"
-    if published.get("measured") is not None and not pd.isna(both).any():
-        inside = "yes" if min(both) <= published["measured"] <= max(both) else "no"
+    inside = {True: "yes", False: "no"}.get(published.get("inside"), "–")
     # Beside the reports by their estimator and epoch; without them by the textbook's, best epoch.
     values = list(runs[f"validation_{score}_best"])
     shown = published.get("measured", estimates.interval(values)[0])

@@ -34,7 +34,7 @@ def compiler() -> str | None:
 def _command() -> list[str]:
     """Return the command of a C++ compiler; empty where there is none."""
     found = shutil.which(USUAL)
-    return shlex.split(os.environ.get("CXX", "")) or [found] * bool(found)
+    return shlex.split(os.environ.get("CXX", "")) or ([found] if found else [])
 
 
 def compile_training(task: Task, model: nn.Module) -> tuple[nn.Module, float | None]:

@@ -46,6 +46,13 @@ def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, flo
     return distance, _quantile(freedom) * math.sqrt(error)
 
 
+def inside(measured: pd.Series, published: pd.DataFrame) -> pd.Series:
+    """Say which values lie between the published ones, ends included; None where one is missing."""
+    ends = published.astype(float)  # objects, where neither report says anything
+    found = measured.between(ends.min(axis=1), ends.max(axis=1)).astype(object)
+    return found.where(measured.notna() & published.notna().all(axis=1), None)
+
+
 def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return how the loss (nat) of every run parted from its training loss.
 

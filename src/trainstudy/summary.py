@@ -214,7 +214,8 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
     Only experiments that a report names and that were trained on the report's data. CNNs count at
     their best epoch and by the textbook estimator, the others at the last epoch and by the reports'
     estimator, which is how each was published. `away` is the distance to the nearer report: a
-    difference of accuracies, and a fraction of the published perplexity.
+    difference of accuracies, and a fraction of the published perplexity. `inside` says whether the
+    measured score lies between A and B.
     """
     score, runs = SCORE[family], results.runs
     own = runs[(runs.family == family) & runs.experiment.isin(results.comparable)]
@@ -227,10 +228,12 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
     for report in REPORTS:
         table[report] = results.published_values(report, score, "validation")
     table = table.dropna(subset="measured").dropna(subset=list(REPORTS), how="all")
-    away = table[list(REPORTS)].sub(table.measured, axis=0).abs()
+    published = table[list(REPORTS)]
+    away = published.sub(table.measured, axis=0).abs()
     if score != "accuracy":
-        away = away / table[list(REPORTS)]
-    return table.assign(away=away.min(axis=1))
+        away = away / published
+    inside = estimates.inside(table.measured, published)
+    return table.assign(away=away.min(axis=1), inside=inside)
 
 
 def written(value: float, score: str) -> str:

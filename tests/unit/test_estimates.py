@@ -132,3 +132,20 @@ def test_a_run_without_an_epoch_is_not_judged():
 def test_a_curve_is_read_between_its_epochs_and_not_beyond(seconds, value):
     points = pd.DataFrame({"seconds": [10.0, 20.0, 30.0], "value": [0.2, 0.4, 0.5]})
     assert estimates.at_seconds(points, seconds) == pytest.approx(value, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("measured", "published", "said"),
+    [
+        (0.5, [0.4, 0.6], True),
+        (0.5, [0.6, 0.4], True),
+        (0.4, [0.4, 0.6], True),
+        (0.3, [0.4, 0.6], False),
+        (0.7, [0.4, 0.6], False),
+        (0.5, [0.5, math.nan], None),
+        (math.nan, [0.4, 0.6], None),
+    ],
+)
+def test_what_lies_between_two_reports(measured, published, said):
+    frame = pd.DataFrame([published], columns=["A", "B"])
+    assert [*estimates.inside(pd.Series([measured]), frame)] == [said]

@@ -101,14 +101,12 @@ def _against_reports(results: Results, family: str, units: dict[str, str]) -> pd
 def _with_differences(table: pd.DataFrame) -> pd.DataFrame:
     """Add measured minus published for both reports, which is nearer, by how much, and the spread.
 
-    Where both published a figure, "inside" is between them, ends included.
+    "inside" is between A and B; see estimates.inside.
     """
     apart = pd.DataFrame({report: table["measured"] - table[report] for report in REPORTS})
     known = apart.notna().any(axis=1)
     nearer = apart[known].abs().idxmin(axis=1)
-    both = table[["measured", *REPORTS]].dropna()
-    published = both[list(REPORTS)]
-    inside = both["measured"].between(published.min(axis=1), published.max(axis=1))
+    inside = estimates.inside(table["measured"], table[list(REPORTS)])
     table["spread of A and B"] = inside.map({True: "inside", False: "outside"})
     table["nearer report"] = nearer.reindex(table.index)
     distance = {name: apart.loc[name, report] for name, report in nearer.items()}
