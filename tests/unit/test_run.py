@@ -390,18 +390,17 @@ def test_energy_is_given_where_the_gpu_was_not_shared_in_any_part(tmp_path, shar
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch finds none")
 @pytest.mark.usefixtures("_default_mode")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("family", ["vit", "lstm", "cnn"])
+@pytest.mark.parametrize("name", ["vit", "lstm", "googlenet", "resnet", "densenet"])
 def test_the_deterministic_mode_repeats_every_byte_on_a_gpu(
-    tmp_path, digits, words, table, family, precision
+    tmp_path, digits, words, table, name, precision
 ):
-    settings, prepared, given = {
-        "vit": (VIT, digits, None),
-        "cnn": (VIT | {"family": "cnn", "model": {"name": "resnet"}}, digits, None),
-        "lstm": (LSTM, words, table),
-    }[family]
+    network = VIT | {"family": "cnn", "model": {"name": name}}
+    settings, prepared, given = {"vit": (VIT, digits, None), "lstm": (LSTM, words, table)}.get(
+        name, (network, digits, None)
+    )
     one, two = (
-        train(tmp_path / name, settings, prepared, given, deterministic=True, precision=precision)
-        for name in ("1", "2")
+        train(tmp_path / part, settings, prepared, given, deterministic=True, precision=precision)
+        for part in ("1", "2")
     )
     assert one.facts["device"] == torch.cuda.get_device_name()
     pd.testing.assert_frame_equal(scores(one), scores(two), check_exact=True)
