@@ -179,7 +179,7 @@ def main() -> None:
     for case in chosen.cases:
         result["cases"][case] = found = compare(case, chosen.rounds)
         print(row(case, found), flush=True)
-    save(result, "speed")
+        save(result, "speed")  # at once: the next case may run into a limit of time
 
 
 def row(case: str, found: dict) -> str:

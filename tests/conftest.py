@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
 
 # Threads of tiny matrix products wait for each other longer than they compute. A run sets its own
 # number of threads, whatever stands here.
@@ -60,17 +60,18 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Any]:
     """Start a headless Chromium; for one module, because other tests may want an event loop."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     path = chromium()
-    with sync_playwright() as playwright:
+    with sync_api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield started
         started.close()
 
 
 @pytest.fixture
-def visit(browser: Browser):
+def visit(browser):
     """Open a file in a browser window of its own; afterwards nothing may have gone wrong there.
 
     Wrong are messages on the console, errors of scripts, and requests for anything but the file.

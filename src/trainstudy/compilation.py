@@ -40,9 +40,8 @@ def _command() -> list[str]:
 def compile_training(task: Task, model: nn.Module) -> tuple[nn.Module, float | None]:
     """Return the model with compiled training steps, and the seconds that compiling took.
 
-    One batch goes forward and backward, so that no later step waits for the compiler; it leaves
-    weights, gradients and buffers as they were. Without a C++ compiler the model comes back as it
-    is, with a warning and None.
+    One batch is tried, so that no later step waits for the compiler. Without a C++ compiler the
+    model comes back as it is, with a warning and None.
     """
     if not _command():
         log.warning(
@@ -54,10 +53,19 @@ def compile_training(task: Task, model: nn.Module) -> tuple[nn.Module, float | N
         return model, None
     began = time.perf_counter()
     log.info("compiling the training step; takes up to a minute the first time on a machine")
-    compiled = cast(nn.Module, torch.compile(model.train()))
+    compiled = cast(nn.Module, torch.compile(model))
+    try_batch(task, compiled)
+    return compiled, time.perf_counter() - began
+
+
+def try_batch(task: Task, model: nn.Module) -> None:
+    """Let one batch go forward and backward; it leaves weights, gradients and buffers as they were.
+
+    What is made when first used, compiled code or a GPU's libraries, is there afterwards.
+    """
+    model.train()
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    task.loss(compiled, next(task.batches(1)))[0].backward()
+    task.loss(model, next(task.batches(1)))[0].backward()
     model.zero_grad(set_to_none=True)
     for name, buffer in model.named_buffers():
         buffer.copy_(buffers[name])
-    return compiled, time.perf_counter() - began

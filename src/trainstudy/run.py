@@ -53,7 +53,7 @@ def train(
     to stop.
     """
     torch.set_num_threads(threads)
-    _choose_algorithms(deterministic)
+    _choose_algorithms(deterministic, settings["precision"])
     dataset = data.find(settings["dataset"]).load(prepared)
     embedding = None if table is None else arrays.load(table)
     identity = _identity(settings, seed, deterministic, dataset, embedding, code)
@@ -110,7 +110,9 @@ def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
         yield torch.device("cuda", card.index), card
 
 
-def _choose_algorithms(deterministic: bool) -> None:
+def _choose_algorithms(deterministic: bool, precision: str) -> None:
+    # By default cuDNN's convolutions and LSTMs round what they multiply to TF32's ten bits.
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
     if deterministic:  # read when CUDA's matrix products are first used
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False

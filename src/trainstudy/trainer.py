@@ -39,9 +39,11 @@ def fit(
     """
     checkpoints = checkpoints or Unsaved()
     learner, compiling = model, None
-    if settings.get("compile"):
-        with checkpoints.stoppable():
+    with checkpoints.stoppable():
+        if settings.get("compile"):
             learner, compiling = compilation.compile_training(task, model)
+        elif task.device.type == "cuda":  # whose libraries would load in the first epoch's time
+            compilation.try_batch(task, model)
     state = State(task, model, settings, card)
     _resume(state, checkpoints)
     state.add_compiling(compiling)

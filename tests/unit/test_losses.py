@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainstudy import losses
 from trainstudy.losses import linear_cross_entropy
@@ -150,3 +151,20 @@ def test_huge_logits_stay_finite():
     assert each.tolist() == [0.0, 2000.0]
     assert features.grad.isfinite().all()
     assert weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("device", "pieces"), [("cpu", 4), ("cuda", 1)])
+def test_the_softmax_is_cut_for_the_caches_of_a_cpu_only(monkeypatch, device, pieces):
+    softmax, sizes = torch.log_softmax, []
+
+    def counted(logits: Tensor, **options) -> Tensor:
+        sizes.append(len(logits))
+        return softmax(logits, **options)
+
+    monkeypatch.setattr(losses, "SOFTMAX_ROWS", ROWS // 4)
+    monkeypatch.setattr(torch, "log_softmax", counted)
+    with FakeTensorMode(), torch.device(device):  # needs no GPU
+        features, weight = torch.zeros(ROWS, SIZE), torch.zeros(VOCABULARY, SIZE)
+        targets = torch.zeros(ROWS, dtype=torch.long)
+        linear_cross_entropy(features, weight, targets, 0.0, torch.float32)
+    assert sizes == [ROWS // pieces] * pieces

@@ -42,6 +42,7 @@ VIT = COMMON | {
     },
     "compile": False,
 }  # fmt: skip
+RESNET = VIT | {"family": "cnn", "model": {"name": "resnet"}}
 LSTM = COMMON | {
     "family": "lstm",
     "dataset": "pydocs",
@@ -124,9 +125,12 @@ class Files:
 
 
 def train(
-    folder, settings, prepared, table=None, seed=42, deterministic=False, code=(), **changes
+    folder, settings, prepared, table=None, seed=42, deterministic=None, code=(), **changes
 ) -> Files:
-    """Train and return the files; `changes` are settings of the optimizer or of the top."""
+    """Train and return the files; `changes` are settings of the optimizer or of the top.
+
+    Deterministic by default where there is a GPU, which repeats a run to the last bit only then.
+    """
     settings = copy.deepcopy(settings)
     for key, value in changes.items():
         place = settings["optimizer"] if key in settings["optimizer"] else settings
@@ -140,7 +144,7 @@ def train(
         prepared,
         table,
         threads=1,
-        deterministic=deterministic,
+        deterministic=torch.cuda.is_available() if deterministic is None else deterministic,
         code=code,
         checkpoints=folder / "checkpoints",
         checkpoint_seconds=600,
@@ -338,8 +342,9 @@ def test_an_equal_seed_gives_equal_numbers_and_weights(tmp_path, digits, words, 
     assert_equal_weights(one, two)
     assert one.described == two.described
     assert not scores(one).value.equals(scores(other).value)
-    times = {name for name in records.RUNS.names if name.startswith(("seconds", "throughput"))}
-    varies = times | {"started", "memory_resident"}
+    measured = ("seconds", "throughput", "memory")
+    varies = {name for name in records.RUNS.names if name.startswith(measured)}
+    varies |= {"started", "energy"}
     assert {k: v for k, v in one.facts.items() if k not in varies} == {
         k: v for k, v in two.facts.items() if k not in varies
     }
@@ -356,6 +361,12 @@ def _default_mode(monkeypatch):
     yield
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.deterministic = False
+
+
+@pytest.mark.parametrize(("precision", "rounded"), [("fp32", False), ("bf16", True)])
+def test_fp32_is_float32_in_cudnn_too(tmp_path, digits, precision, rounded):
+    train(tmp_path, VIT, digits, epochs=1, precision=precision)
+    assert torch.backends.cudnn.allow_tf32 == rounded
 
 
 @pytest.mark.usefixtures("_default_mode")
@@ -394,7 +405,7 @@ def test_energy_is_given_where_the_gpu_was_not_shared_in_any_part(tmp_path, shar
 def test_the_deterministic_mode_repeats_every_byte_on_a_gpu(
     tmp_path, digits, words, table, name, precision
 ):
-    network = VIT | {"family": "cnn", "model": {"name": name}}
+    network = RESNET | {"model": {"name": name}}
     settings, prepared, given = {"vit": (VIT, digits, None), "lstm": (LSTM, words, table)}.get(
         name, (network, digits, None)
     )
@@ -425,12 +436,13 @@ def interrupted(folder, *arguments, after: int, **changes) -> None:
             train(folder, *arguments, **changes)
 
 
-def test_an_interrupted_run_goes_on_and_counts_its_resumes(tmp_path, digits):
-    whole = train(tmp_path / "whole", VIT, digits)
+@pytest.mark.parametrize("settings", [VIT, RESNET], ids=["vit", "resnet"])
+def test_an_interrupted_run_goes_on_and_counts_its_resumes(tmp_path, digits, settings):
+    whole = train(tmp_path / "whole", settings, digits)
     for after in (2, 1):  # the second time in the first step after the resume
-        interrupted(tmp_path / "parts", VIT, digits, after=after)
+        interrupted(tmp_path / "parts", settings, digits, after=after)
         assert not (tmp_path / "parts/run.parquet").exists()
-    files = train(tmp_path / "parts", VIT, digits)
+    files = train(tmp_path / "parts", settings, digits)
     pd.testing.assert_frame_equal(scores(files), scores(whole), check_exact=True)
     assert files.weights_file.read_bytes() == whole.weights_file.read_bytes()
     assert (files.facts["resumes"], whole.facts["resumes"]) == (2, 0)

@@ -50,7 +50,7 @@ class LanguageModel(nn.Module):
             hidden = self.dropout(hidden)
             # Copied, since the way back needs what is overwritten.
             before = None if own is None else tuple(own.to(hidden.dtype, copy=True))
-            hidden, after = lstm(hidden, before)  # (B, T, H)
+            hidden, after = _recur(lstm, hidden, before)  # (B, T, H)
             if own is not None:
                 own.copy_(torch.stack(after).detach())
         return F.relu(self.project(self.dropout(hidden)))  # (B, T, E)
@@ -58,6 +58,18 @@ class LanguageModel(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits of every next token, (B, T) → (B, T, V)."""
         return F.linear(self.features(tokens), self.table)
+
+
+def _recur(lstm: nn.Module, x: Tensor, state: tuple[Tensor, ...] | None) -> tuple:
+    """Return what an LSTM makes of x (B, T, E): output (B, T, H) and state.
+
+    On a GPU in float32, with products in TF32 where the precision is bf16: whatever its dtype,
+    autocast hands cuDNN's LSTM float16, in which most of the gradient would vanish.
+    """
+    if not x.is_cuda:
+        return lstm(x, state)
+    with torch.autocast("cuda", enabled=False):
+        return lstm(x, state)
 
 
 def _split(state: Tensor | None, modules: int) -> Sequence[Tensor | None]:

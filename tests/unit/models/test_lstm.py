@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainstudy import models
 from trainstudy.models.lstm import LanguageModel
@@ -200,3 +201,24 @@ def test_a_state_of_zeros_is_none_and_may_be_a_part_of_a_larger_one():
     found.sum().backward()  # what it needs was not overwritten
     assert larger[:, :, :3].abs().min() > 0
     assert larger[:, :, 3:].abs().max() == 0
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_autocast_does_not_reach_the_lstm_of_a_gpu(monkeypatch, device):
+    """There it would be float16, whatever it asks for; the rest stays bfloat16."""
+    found = []
+
+    def recur(lstm, x, state=None):
+        found.append((x.dtype, torch.is_autocast_enabled(device)))
+        return x.new_zeros(*x.shape[:2], HIDDEN), state
+
+    monkeypatch.setattr(torch.nn.LSTM, "forward", recur)
+    monkeypatch.setattr(torch.nn.LSTM, "flatten_parameters", lambda lstm: None)
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    with FakeTensorMode(), torch.device(device):  # needs no GPU
+        model, tokens = LanguageModel(VOCABULARY, EMBEDDING, HIDDEN, 2, 0.1), torch.zeros(2, 3)
+        with torch.autocast(device, torch.bfloat16):
+            features = model.features(tokens.long())
+    assert found == [(torch.float32, device == "cpu")] * 2
+    assert features.dtype == torch.bfloat16
