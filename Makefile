@@ -72,6 +72,7 @@ bench: $(VENV)/dev.installed
 # that could not be looked up counts as clean.
 audit: $(VENV)/dev.installed
 	@pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/dev.txt \
+	  && pip-audit --strict --disable-pip --require-hashes -r requirements/installer.txt \
 	  && echo "Every release in requirements/ was looked up; none has a known vulnerability." \
 	  || { echo "Not clean: what stands above is a vulnerability, or says why PyPI's service could not" \
 	  "be asked (it needs the network; no answer is not a clean answer)." >&2; exit 1; }
@@ -84,6 +85,8 @@ lock: $(VENV)/dev.installed
 	  --no-header -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header -c requirements/dev.txt --extra cluster pyproject.toml -o requirements/cluster.txt
+	echo uv | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header -c requirements/dev.txt - -o requirements/installer.txt
 	python envs/pin.py
 
 # Downloads, prepared data, finished and interrupted runs are kept: those go by name only.

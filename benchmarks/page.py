@@ -19,9 +19,14 @@ def machine(result: dict) -> str:
     facts, versions = result["machine"], result["versions"]
     device = "" if result["device"] == "CPU" else f"{result['device']}, "
     return (
-        f"{result['date']}, {device}{facts['processor']}, {facts['cores']} cores, "
-        f"{result['threads']} threads, torch {versions['torch']}, Python {versions['python']}."
+        f"{result['date']}, {device}{facts['processor']}, {_count(facts['cores'], 'core')}, "
+        f"{_count(result['threads'], 'thread')}, torch {versions['torch']}, "
+        f"Python {versions['python']}."
     )
+
+
+def _count(number: int | str, name: str) -> str:
+    return f"{number} {name}{'s' * (int(number) > 1)}"
 
 
 def speed(result: dict) -> str:
@@ -155,7 +160,7 @@ def planning(result: dict) -> str:
         f"{result['experiments']:,} experiments with {result['seeds']} seeds each, "
         f"{result['jobs']:,} jobs, are planned in {result['seconds']:.0f} s and "
         f"{result['memory_mib']:,} MiB ({result['date']}, {facts['processor']}, "
-        f"{facts['cores']} cores)."
+        f"{_count(facts['cores'], 'core')})."
     )
 
 

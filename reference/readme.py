@@ -23,34 +23,29 @@ def read(kept: Path) -> results.Results:
 
 
 def table(found: results.Results) -> str:
-    """Return banner and table as Markdown: a row an experiment, by family and validation score."""
+    """Return banner and table as Markdown: a row an experiment, by family, the best first."""
     notes = [f"> **Note.** {text[0].upper()}{text[1:]}" for text in origin.banners(found.runs)]
     lines = [
         "\n>\n".join(notes), "",
         "| experiment | seeds | validation | A | B | between A and B | test | s per epoch |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for family, score in summary.SCORE.items():
+    for family, score in results.SCORE.items():
         runs = found.undisturbed[found.undisturbed.family == family]
         beside = summary.beside_published(found, family)
-        for name in _best_first(runs, score):
-            lines.append(_row(runs[runs.experiment == name], score, beside))
+        # By the reports' estimator and epoch; where they have none the textbook's, best epoch.
+        means = runs.groupby("experiment")[f"validation_{score}_best"].mean()
+        shown = beside.measured.combine_first(means)
+        for name, value in shown.sort_values(ascending=score in summary.LOWER_IS_BETTER).items():
+            published = beside.loc[name] if name in beside.index else pd.Series(dtype=float)
+            lines.append(_row(runs[runs.experiment == name], score, value, published))
     return "\n".join(lines)
 
 
-def _best_first(runs: pd.DataFrame, score: str) -> list[str]:
-    means = runs.groupby("experiment")[f"validation_{score}_best"].mean()
-    return list(means.sort_values(ascending=score in summary.LOWER_IS_BETTER).index)
-
-
-def _row(runs: pd.DataFrame, score: str, beside: pd.DataFrame) -> str:
+def _row(runs: pd.DataFrame, score: str, shown: float, published: pd.Series) -> str:
     name = runs.experiment.iloc[0]
-    published = beside.loc[name] if name in beside.index else pd.Series(dtype=float)
     both = [published.get(report) for report in results.REPORTS]
     inside = {True: "yes", False: "no"}.get(published.get("inside"), "–")
-    # Beside the reports by their estimator and epoch; without them by the textbook's, best epoch.
-    values = list(runs[f"validation_{score}_best"])
-    shown = published.get("measured", estimates.interval(values)[0])
     cells = [
         f"`{name}`", str(len(runs)), _written(shown, score), *(_written(v, score) for v in both),
         inside, _with_interval(list(runs[f"test_{score}_best"]), score),

@@ -5,9 +5,8 @@ import math
 import pandas as pd
 
 from trainstudy import comparisons, style
-from trainstudy.results import Results
+from trainstudy.results import SCORE, Results
 
-SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
 METRICS = {
     "perplexity": {"name": "perplexity", "label": "perplexity", "log": True, "percent": False},
     "accuracy": {"name": "accuracy", "label": "accuracy", "log": False, "percent": True},

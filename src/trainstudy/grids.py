@@ -41,7 +41,7 @@ def members(owner: str, experiment: dict) -> list[tuple[str, dict]]:
 
 
 def count(experiment: dict) -> int:
-    """Return of how many experiments one of the configuration is short for."""
+    """Return how many experiments an entry of the configuration stands for."""
     return math.prod(len(values) for values in experiment.get("grid", {}).values())
 
 

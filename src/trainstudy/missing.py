@@ -7,13 +7,19 @@ from trainstudy import config as settings_of
 
 
 def of(
-    config: dict, runs: Collection[str], files: Sequence[str] = (), typed: Sequence[str] = ()
+    config: dict,
+    runs: Collection[str],
+    files: Sequence[str] = (),
+    typed: Sequence[str] = (),
+    kept: str | None = None,
 ) -> list[dict]:
     """Return what is missing, family by family, and last all of it where that is more.
 
     `config` as Snakemake merged it and resolve accepted it, `runs` the experiments that are run,
     `files` and `typed` what --configfile and --config were given. Each part names its "family"
     (None for all), its "experiments", and the "command" that adds them to those that are there.
+    Results under the name `kept` are reported on without training: there only what is missing is
+    trained, and `make keep` adds it.
     """
     families: dict[str, list[str]] = {}
     for name in sorted({*config["experiments"]} - {*runs}):
@@ -22,9 +28,9 @@ def of(
     if len(parts) > 1:
         parts.append((None, sorted(name for names in families.values() for name in names)))
     return [
-        {"family": family, "experiments": names, "command": _command(select, files, typed)}
+        {"family": family, "experiments": names, "command": _command(select, files, typed, kept)}
         for family, names in parts
-        for select in [_selection(config, runs, names)]
+        for select in [_selection(config, () if kept else runs, names)]
     ]
 
 
@@ -37,8 +43,11 @@ def _selection(config: dict, runs: Collection[str], added: Collection[str]) -> l
     return list(dict.fromkeys(chosen))
 
 
-def _command(select: Sequence[str], files: Sequence[str], typed: Sequence[str]) -> str:
+def _command(
+    select: Sequence[str], files: Sequence[str], typed: Sequence[str], kept: str | None
+) -> str:
     words = ["snakemake", "--cores", "4"]
     words += ["--configfile", *files] if files else []
-    kept = [word for word in typed if not word.startswith("select=")]
-    return shlex.join([*words, "--config", *kept, f"select=[{','.join(select)}]"])
+    others = [word for word in typed if not word.startswith("select=")]
+    command = shlex.join([*words, "--config", *others, f"select=[{','.join(select)}]"])
+    return f"{command} && make keep KEPT={kept}" if kept else command

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from trainstudy import curves, origin, style, summary, tables
-from trainstudy.results import Results
+from trainstudy.results import FAMILIES, Results
 
 SCRIPTS = ("chart.js", "page.js")
 NOTHING = "No run of this study belongs here."  # instead of a table without rows
@@ -55,7 +55,7 @@ def render(
         summary=summary.sentences(results, planned),
         sections=_sections(contents, items),
         missing=missing,
-        families=summary.FAMILIES,
+        families=FAMILIES,
         provenance=[(title, _table(t)) for title, t in origin.tables(results.runs).items()],
         curves={family: curves.of_family(results, family) for family in drawn},
     )

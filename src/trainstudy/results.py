@@ -10,6 +10,7 @@ import pandas as pd
 from trainstudy import estimates
 
 FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}  # in order
+SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}  # that stands for learning
 PUBLISHED_DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
 REPORTS = ("A", "B")
 SCORES = ("accuracy", "perplexity")

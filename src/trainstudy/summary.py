@@ -7,9 +7,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from trainstudy import claims, comparisons, estimates
-from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, Results
+from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, SCORE, Results
 
-SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
 ANSWERS = "Questions of the study"
 LOWER_IS_BETTER = {"perplexity"}
 
@@ -168,10 +167,12 @@ def _claims(results: Results) -> Markup:
         for each in (claims.SUPPORTED, claims.CONTRADICTED, claims.UNDECIDED)
     )
     text = Markup(
-        "<strong>Statements of the reports.</strong> Of {} {} supported, {} contradicted{}, and {} "
-        "undecided"
+        "<strong>Statements.</strong> Of {} ({} of the reports) {} supported, {} "
+        "contradicted{}, and {} undecided"
     ).format(
-        _count(len(found), "statement"), _are(len(supported)), _are(len(contradicted)),
+        _count(len(found), "statement"),
+        sum("reports" in claim for claim in results.claims.values()),
+        _are(len(supported)), _are(len(contradicted)),
         Markup(" ({})").format(_names(contradicted)) if len(contradicted) else "",
         _are(len(undecided)),
     )  # fmt: skip

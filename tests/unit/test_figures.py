@@ -96,7 +96,7 @@ def test_a_figure_has_named_axes_a_text_and_numbers(tmp_path, name):
         "", "epoch", "seconds since training began", "loss (nat)", "perplexity", "accuracy (%)",
         "optimizer", "layers", "seconds per epoch (s)", "predicted GPU memory (MiB)",
         "trained parameters",
-        "training seconds, whole run", "validation accuracy, best epoch (%)",
+        "seconds of the whole run", "validation accuracy, best epoch (%)",
         "validation accuracy (%)", "validation perplexity", "training seconds per epoch (s)",
     }  # fmt: skip
 

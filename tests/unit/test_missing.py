@@ -92,3 +92,8 @@ def test_members_of_a_grid_are_missing_and_added_like_experiments_written_out():
     assert select == "select=[core,longer,cnn,tuned]"
     (lacking, *_) = missing.of(study, resolve(experiments=experiments, select=["vit-tuned"]))
     assert lacking["command"].endswith("'select=[cnn,tuned]'")
+
+
+def test_what_is_kept_is_not_trained_again():
+    (part,) = missing.of(FULL, resolve(select=["core", "longer"]), kept="full")
+    assert part["command"] == "snakemake --cores 4 --config 'select=[cnn]' && make keep KEPT=full"

@@ -220,10 +220,13 @@ def test_the_claims_are_counted_with_their_reasons(tmp_path):
         "close": one | {"than": ["vit-b"], "margin": 0.2},
         "short": one | {"than": ["vit-b"], "epochs": 10},
         "elsewhere": one | {"runs": ["vit-digits"], "than": 0.5},
-        "missing": one | {"than": ["vit-z"]},
+        "missing": one | {"than": ["vit-z"], "reports": ["A"]},
     }
     text = summary.sentences(frames(tmp_path, runs, claims=own), 3)[-1].striptags()
-    assert "Of 6 statements 1 is supported, 1 is contradicted (wrong), and 4 are undecided" in text
+    assert (
+        "Of 6 statements (1 of the reports) 1 is supported, 1 is contradicted (wrong), and 4 are "
+        "undecided" in text
+    )
     assert "2 because the data or the recipe were others than the reports'" in text
     assert "1 because runs or figures are missing" in text
     assert "1 because one seed or a wide interval tells too little" in text

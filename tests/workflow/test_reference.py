@@ -41,8 +41,11 @@ def test_a_part_of_the_study_names_what_would_train_the_rest(
     finished.run("--configfile", "reference/tiny/config.yaml")
     page = Path("results/reference-tiny/report.html").read_text()
     missing = page.partition('id="missing"')[2].partition("</section>")[0]
-    (chosen,) = re.findall(r"snakemake --cores 4 --config &#39;select=\[(.*?)\]&#39;", missing)
-    assert {*chosen.split(",")} == {"core", "cnn"}
+    command = (
+        r"snakemake --cores 4 --config study=tiny &#39;select=\[(.*?)\]&#39; "
+        r"&amp;&amp; make keep KEPT=tiny"
+    )
+    assert re.findall(command, missing) == ["lstm-a"]
 
 
 def test_a_folder_without_results_is_named(fresh: Study):

@@ -16,15 +16,14 @@ FAMILIES = {run["family"] for run in RUNS.values()}
 ITEMS = {name: item for name, item in CONTENTS["items"].items() if FAMILIES & {*item["families"]}}
 FIGURES = [name for name, item in ITEMS.items() if item["kind"] == "figure"]
 TABLES = [name for name, item in ITEMS.items() if item["kind"] in ("table", "claims")]
-GIVEN = {  # on the command line; results that are only reported on are trained without
+GIVEN = {  # on the command line
     "files": [os.path.relpath(file) for file in workflow.overwrite_configfiles or []],
     "typed": workflow.config_settings.config_args or [],
 }
-MISSING = missing.of(
-    config,
-    RUNS,
-    **({} if config["measured"] else GIVEN),
-)
+if config["measured"]:
+    name = Path(config["measured"]).name
+    GIVEN = {"typed": [f"study={name}"], "kept": name}
+MISSING = missing.of(config, RUNS, **GIVEN)
 
 
 def as_text(value):

@@ -6,8 +6,6 @@ from matplotlib.axes import Axes
 from trainstudy import comparisons, estimates, style
 from trainstudy.comparisons import Comparison
 from trainstudy.figures.drawing import (
-    FAMILIES,
-    SCORE,
     Drawing,
     dress,
     empty,
@@ -15,7 +13,7 @@ from trainstudy.figures.drawing import (
     panels,
     written,
 )
-from trainstudy.results import Results
+from trainstudy.results import FAMILIES, SCORE, Results
 
 SECONDS = "seconds per epoch (s)"
 

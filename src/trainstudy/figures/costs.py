@@ -8,10 +8,10 @@ from matplotlib.ticker import PercentFormatter
 
 from trainstudy import comparisons, style
 from trainstudy.figures import labels
-from trainstudy.figures.drawing import FAMILIES, Drawing, empty, panels, plain_numbers, written
-from trainstudy.results import Results
+from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers, written
+from trainstudy.results import FAMILIES, Results
 
-COSTS = {"parameters_trained": "trained parameters", "seconds_total": "training seconds, whole run"}
+COSTS = {"parameters_trained": "trained parameters", "seconds_total": "seconds of the whole run"}
 PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
     "constants": ("data and frozen tables", "#DDDDDD", ""),
     "parameters": ("parameters", "#56B4E9", "//"),

@@ -7,8 +7,6 @@ from matplotlib.axes import Axes
 from trainstudy import comparisons, style
 from trainstudy.comparisons import Comparison
 from trainstudy.figures.drawing import (
-    FAMILIES,
-    SCORE,
     Drawing,
     dress,
     empty,
@@ -17,7 +15,7 @@ from trainstudy.figures.drawing import (
     panels,
     written,
 )  # fmt: skip
-from trainstudy.results import Results
+from trainstudy.results import FAMILIES, SCORE, Results
 
 AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
 COLUMNS = 4  # of the small curves of over-fitting
@@ -69,7 +67,9 @@ def over_fitting(results: Results) -> Drawing:
     verdicts = results.over_fitting
     over = sorted(verdicts[verdicts.verdict == "over-fitted"].experiment.unique())
     said = f"Over-fitted by the rule of the table: {', '.join(over) or 'none'}."
-    text = f"Training and validation loss of {len(names)} runs, the best epoch marked.\n{said}"
+    text = (
+        f"Training and validation loss of {len(names)} experiments, the best epoch marked.\n{said}"
+    )
     return Drawing(figure, text, data)
 
 

@@ -19,8 +19,6 @@ from matplotlib.ticker import (
 
 from trainstudy.style import LINES, NOTHING_DRAWN, Style
 
-SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}
-FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}
 LABELS = {"loss": "loss (nat)", "perplexity": "perplexity", "accuracy": "accuracy (%)"}
 WIDTH = 11  # inches
 

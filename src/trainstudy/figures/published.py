@@ -7,15 +7,13 @@ from matplotlib.ticker import PercentFormatter
 
 from trainstudy import estimates
 from trainstudy.figures.drawing import (
-    FAMILIES,
-    SCORE,
     Drawing,
     empty,
     panels,
     plain_numbers,
     written,
 )
-from trainstudy.results import PUBLISHED_DATASET, REPORTS, Results
+from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, SCORE, Results
 
 SECONDS = "seconds_per_epoch"
 MARKS = {"A": "^", "B": "s"}  # in grey: colours are for optimizers

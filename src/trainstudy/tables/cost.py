@@ -156,4 +156,4 @@ def _machines(runs: pd.DataFrame) -> pd.Series:
 
 def _cpu(machine: str) -> str:
     facts = json.loads(machine)
-    return f"{facts['processor']}, {facts['cores']} cores"
+    return f"{facts['processor']}, {facts['cores']} core{'s' * (int(facts['cores']) > 1)}"
