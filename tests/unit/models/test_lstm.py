@@ -7,6 +7,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainstudy import models
+from trainstudy.losses import linear_cross_entropy
 from trainstudy.models.lstm import LanguageModel
 
 VOCABULARY, EMBEDDING, HIDDEN = 11, 6, 4
@@ -222,3 +223,30 @@ def test_autocast_does_not_reach_the_lstm_of_a_gpu(monkeypatch, device):
             features = model.features(tokens.long())
     assert found == [(torch.float32, device == "cpu")] * 2
     assert features.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+def test_gradients_in_bf16_are_those_of_fp32_and_do_not_vanish(device):
+    torch.manual_seed(0)
+    model = LanguageModel(2000, 64, 128, 2).to(device)
+    tokens, targets = torch.randint(1, 2000, (2, 16, 32), device=device)
+    gradients = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        model.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            features = model.features(tokens).flatten(0, 1)
+        mean, _ = linear_cross_entropy(features, model.table, targets.flatten(), 0.0, dtype)
+        (mean / 64).backward()  # as small as those of a mean over a real batch
+        gradients[dtype] = [weight.grad for weight in model.lstm.parameters()]
+    for exact, rounded in zip(*gradients.values(), strict=True):
+        assert (rounded == 0).float().mean() < 0.01
+        assert (rounded - exact).norm() < 0.05 * exact.norm()
