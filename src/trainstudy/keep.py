@@ -8,7 +8,9 @@ already is half of the outcome.
 
 import argparse
 import logging
+from collections import defaultdict
 from pathlib import Path
+from statistics import median
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,14 +50,18 @@ def keep(study: Path, kept: Path) -> None:
     old |= {file.stem: _read(file, file.stem) for file in kept.glob("*.parquet")}
     added = new["runs"].to_pylist()
     stays = [run for run in old["runs"].to_pylist() if _stays(run, added)]
+    metrics = pa.concat_tables([_of_runs(old["metrics"], stays), new["metrics"]])
+    runs = pa.concat_tables([_of_runs(old["runs"], stays), new["runs"]])
     merged = {
-        "runs": [_of_runs(old["runs"], stays), new["runs"]],
-        "metrics": [_of_runs(old["metrics"], stays), new["metrics"]],
-        "predicted": [_without(old["predicted"], new["predicted"]), new["predicted"]],
-        "attention": [new["attention"]],
+        "runs": _paced(runs, metrics),
+        "metrics": metrics,
+        "predicted": pa.concat_tables(
+            [_without(old["predicted"], new["predicted"]), new["predicted"]]
+        ),
+        "attention": new["attention"],
     }
-    for name, tables in merged.items():
-        table = pa.concat_tables(tables).sort_by([(key, "ascending") for key in SORTED_BY[name]])
+    for name, rows in merged.items():
+        table = rows.sort_by([(key, "ascending") for key in SORTED_BY[name]])
         with files.whole(kept / f"{name}.parquet") as part:
             pq.write_table(table, part, write_page_checksum=True)
         if name == "runs":
@@ -95,6 +101,21 @@ def _stays(run: dict, added: list[dict]) -> bool:
             run["experiment"], run["seed"], ", ".join(apart),
         )  # fmt: skip
     return not apart
+
+
+def _paced(runs: pa.Table, metrics: pa.Table) -> pa.Table:
+    """Return runs with the seconds of their median epoch; earlier releases recorded the mean."""
+    seconds = defaultdict(list)
+    for row in metrics.filter(pc.equal(metrics["metric"], "seconds")).to_pylist():
+        seconds[row["experiment"], row["seed"], row["split"]].append(row["value"])
+    rows = runs.to_pylist()
+    for run in rows:
+        for split, column in (("train", "seconds_training"), ("validation", "seconds_evaluating")):
+            if epochs := seconds[run["experiment"], run["seed"], split]:
+                before, run[column] = run[column], median(epochs)
+                if split == "train" and before and run["throughput"]:
+                    run["throughput"] *= before / run[column]
+    return pa.Table.from_pylist(rows, schema=records.RUNS)
 
 
 def _of_runs(table: pa.Table, runs: list[dict]) -> pa.Table:

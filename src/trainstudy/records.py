@@ -70,8 +70,8 @@ RUNS = pa.schema(
     + _required(seconds_total=_real)
     + _optional(
         seconds_compiling=_real,  # before the first step; empty where nothing was compiled
-        seconds_training=_real,  # per epoch, mean
-        seconds_evaluating=_real,  # per epoch, mean
+        seconds_training=_real,  # of the median epoch
+        seconds_evaluating=_real,  # of the median epoch
         throughput=_real,  # units per second of training, mean
         throughput_unit=_text,
         memory_resident=_whole,  # bytes, as all of memory; see memory.py

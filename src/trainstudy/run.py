@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,22 +197,25 @@ def _scores(outcome: trainer.Outcome) -> dict[str, float]:
 
 
 def _pace(outcome: trainer.Outcome, task: Task) -> dict[str, object]:
-    """Return seconds and throughput; empty where no epoch was completed."""
+    """Return seconds of the median epoch, which others on the machine disturb less than the mean.
 
-    def mean(split: str) -> float | None:
+    Empty where no epoch was completed.
+    """
+
+    def median(split: str) -> float | None:
         rows = [
             row["value"]
             for row in outcome.rows
             if row["metric"] == "seconds" and row["split"] == split
         ]
-        return sum(rows) / len(rows) if rows else None
+        return statistics.median(rows) if rows else None
 
-    training = mean("train")
+    training = median("train")
     return {
         "seconds_total": outcome.seconds,
         "seconds_compiling": outcome.seconds_compiling,
         "seconds_training": training,
-        "seconds_evaluating": mean("validation"),
+        "seconds_evaluating": median("validation"),
         "throughput": task.units / training if training else None,
         "throughput_unit": task.unit,
     }

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -326,6 +327,16 @@ def test_a_table_that_changed_since_it_was_prepared_is_not_trained_on(
 def scores(files: Files) -> pd.DataFrame:
     rows = files.metrics[files.metrics.metric != "seconds"]
     return rows.drop(columns="seconds").reset_index(drop=True)
+
+
+def test_one_disturbed_epoch_does_not_count_in_the_pace():
+    outcome, task = trainer.Outcome(), SimpleNamespace(units=100, unit="images")
+    for epoch, (training, evaluating) in enumerate([(2.0, 1.0), (50.0, 30.0), (4.0, 0.5)], 1):
+        outcome.record(epoch, "train", {"seconds": training}, 0.0)
+        outcome.record(epoch, "validation", {"seconds": evaluating}, 0.0)
+    pace = run._pace(outcome, task)
+    assert (pace["seconds_training"], pace["seconds_evaluating"]) == (4.0, 1.0)
+    assert pace["throughput"] == 25.0
 
 
 @pytest.mark.parametrize("family", ["vit", "lstm"])
