@@ -9,6 +9,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from trainstudy.quantities import counted
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "performance.md"
@@ -19,14 +21,10 @@ def machine(result: dict) -> str:
     facts, versions = result["machine"], result["versions"]
     device = "" if result["device"] == "CPU" else f"{result['device']}, "
     return (
-        f"{result['date']}, {device}{facts['processor']}, {_count(facts['cores'], 'core')}, "
-        f"{_count(result['threads'], 'thread')}, torch {versions['torch']}, "
+        f"{result['date']}, {device}{facts['processor']}, {counted(int(facts['cores']), 'core')}, "
+        f"{counted(result['threads'], 'thread')}, torch {versions['torch']}, "
         f"Python {versions['python']}."
     )
-
-
-def _count(number: int | str, name: str) -> str:
-    return f"{number} {name}{'s' * (int(number) > 1)}"
 
 
 def speed(result: dict) -> str:
@@ -160,7 +158,7 @@ def planning(result: dict) -> str:
         f"{result['experiments']:,} experiments with {result['seeds']} seeds each, "
         f"{result['jobs']:,} jobs, are planned in {result['seconds']:.0f} s and "
         f"{result['memory_mib']:,} MiB ({result['date']}, {facts['processor']}, "
-        f"{_count(facts['cores'], 'core')})."
+        f"{counted(int(facts['cores']), 'core')})."
     )
 
 

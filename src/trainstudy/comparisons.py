@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trainstudy.quantities import counted
 from trainstudy.records import SETTINGS
 from trainstudy.results import FAMILIES
 
@@ -140,7 +141,7 @@ def _title(question: str, rows: pd.DataFrame) -> str:
     shares = []
     if question != "depth" and rows.layers.notna().all():
         layers = int(rows.layers.iloc[0])
-        shares.append(f"{layers} layer" + "s" * (layers > 1))
+        shares.append(counted(layers, "layer"))
     if question not in ("optimizers", "networks"):
         shares.append(str(rows["optimizer.name"].iloc[0]))
     shares.append(f"{int(rows.epochs.iloc[0])} epochs")

@@ -61,3 +61,8 @@ def written(value: float, column: str, sign: str = "") -> str:
     ending = next((unit for part, unit in UNITS.items() if part in column.split("_")), "")
     value = value / 2**20 if ending == " MiB" else value
     return f"{value:{sign},.0f}{ending}" if abs(value) >= 1000 else f"{value:{sign}.4g}{ending}"
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a whole number of things in words: 1 layer, 2 layers."""
+    return f"{number:.0f} {noun}" if number == 1 else f"{number:.0f} {noun}s"

@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from trainstudy import claims, comparisons, estimates
+from trainstudy.quantities import counted
 from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, SCORE, Results
 
 ANSWERS = "Questions of the study"
@@ -31,7 +32,7 @@ def sentences(results: Results, planned: int) -> list[Markup]:
 def _counts(runs: pd.DataFrame, planned: int) -> Markup:
     seeds = sorted(runs.seed.unique())
     text = Markup("<strong>{} of {} planned runs</strong> are here: {}, {}.").format(
-        len(runs), planned, _count(runs.experiment.nunique(), "experiment"),
+        len(runs), planned, counted(runs.experiment.nunique(), "experiment"),
         f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds",
     )  # fmt: skip
     diverged = runs[runs.status == "diverged"]
@@ -133,7 +134,7 @@ def _over_fitting(results: Results) -> Markup | None:
     return Markup(
         "{} of {} over-fit: the validation loss ended more than {:.0f} % above its lowest while "
         "the training loss fell on."
-    ).format((verdicts == "over-fitted").sum(), _count(len(verdicts), "run"), 100 * estimates.RISE)
+    ).format((verdicts == "over-fitted").sum(), counted(len(verdicts), "run"), 100 * estimates.RISE)
 
 
 def _memory(results: Results) -> Markup | None:
@@ -151,7 +152,7 @@ def _memory(results: Results) -> Markup | None:
         return None
     told = "; ".join(
         f"{FAMILIES[family].lower()} {means[first]:,.0f} MiB with "
-        f"{_count(layers[first], 'layer')}, {means[last]:,.0f} MiB with {layers[last]:.0f}"
+        f"{counted(layers[first], 'layer')}, {means[last]:,.0f} MiB with {layers[last]:.0f}"
         for family, (first, *_, last) in deepening.items()
     )
     kind = "Measured" if measured else "Predicted, not measured,"
@@ -170,7 +171,7 @@ def _claims(results: Results) -> Markup:
         "<strong>Statements.</strong> Of {} ({} of the reports) {} supported, {} "
         "contradicted{}, and {} undecided"
     ).format(
-        _count(len(found), "statement"),
+        counted(len(found), "statement"),
         sum("reports" in claim for claim in results.claims.values()),
         _are(len(supported)), _are(len(contradicted)),
         Markup(" ({})").format(_names(contradicted)) if len(contradicted) else "",
@@ -204,7 +205,7 @@ def _published(results: Results, family: str) -> Markup:
         "Measured and published validation {} are {:.1f} {} apart on average (the nearer report, "
         "{}); they part most for {}: {} measured, {}."
     ).format(
-        score, 100 * pairs.away.mean(), unit, _count(len(pairs), "experiment"), _name(far),
+        score, 100 * pairs.away.mean(), unit, counted(len(pairs), "experiment"), _name(far),
         written(row.measured, score), ", ".join(reports),
     )  # fmt: skip
 
@@ -248,10 +249,6 @@ def written(value: float, score: str) -> str:
 
 def _means(runs: pd.DataFrame, column: str) -> pd.Series:
     return runs.groupby("experiment")[column].mean()
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:.0f} {noun}" if number == 1 else f"{number:.0f} {noun}s"
 
 
 def _name(experiment: str) -> Markup:

@@ -20,9 +20,8 @@ GIVEN = {  # on the command line
     "files": [os.path.relpath(file) for file in workflow.overwrite_configfiles or []],
     "typed": workflow.config_settings.config_args or [],
 }
-if config["measured"]:
-    name = Path(config["measured"]).name
-    GIVEN = {"typed": [f"study={name}"], "kept": name}
+if KEPT := Path(config["measured"] or "").name:
+    GIVEN = {"typed": [f"study={KEPT}"], "kept": KEPT}
 MISSING = missing.of(config, RUNS, **GIVEN)
 
 

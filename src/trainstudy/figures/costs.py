@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from trainstudy import comparisons, style
 from trainstudy.figures import labels
 from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers, written
+from trainstudy.quantities import counted
 from trainstudy.results import FAMILIES, Results
 
 COSTS = {"parameters_trained": "trained parameters", "seconds_total": "seconds of the whole run"}
@@ -75,7 +76,7 @@ def memory_by_depth(results: Results) -> Drawing:
     text = "\n".join(
         f"{FAMILIES[one.family]}: predicted peak "
         + ", ".join(
-            f"{row.total:,.0f} MiB with {row.layers} layer{'s' * (row.layers > 1)}"
+            f"{row.total:,.0f} MiB with {counted(row.layers, 'layer')}"
             for row in data[data.experiment.isin(one.experiments)].itertuples()
         )
         + "."

@@ -15,6 +15,7 @@ from trainstudy.figures.drawing import (
     panels,
     written,
 )  # fmt: skip
+from trainstudy.quantities import counted
 from trainstudy.results import FAMILIES, SCORE, Results
 
 AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
@@ -138,7 +139,7 @@ def _ends(epochs: int, values: pd.Series, metric: str) -> str:
     """Say which of some runs, sorted by value, are best and worst after as many epochs."""
     said = [f"{name} ({written(value, metric)})" for name, value in values.items()]
     best, worst = (said[0], said[-1]) if metric == "perplexity" else (said[-1], said[0])
-    after = f"after {epochs} epoch{'s' * (epochs > 1)}"
+    after = f"after {counted(epochs, 'epoch')}"
     if len(values) == 1:
         return f"{after}, validation {metric} of {best}"
     return f"{after}, best validation {metric} by {best}, worst by {worst}"

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 
 from trainstudy import comparisons
+from trainstudy.quantities import counted
 from trainstudy.results import BUDGETS, SCORES, Results, after, by_family
 from trainstudy.tables import columns
 
@@ -156,4 +157,4 @@ def _machines(runs: pd.DataFrame) -> pd.Series:
 
 def _cpu(machine: str) -> str:
     facts = json.loads(machine)
-    return f"{facts['processor']}, {facts['cores']} core{'s' * (int(facts['cores']) > 1)}"
+    return f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
