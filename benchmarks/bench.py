@@ -1,7 +1,7 @@
 """Time training steps against the textbook's, both sides in turn, and write the table.
 
 `make bench` runs it on the CPU, benchmarks/on_gpu.sh on a GPU. It prints a line for each case and
-writes benchmarks/results/<device>-speed.json, from which benchmarks/page.py fills the page.
+writes benchmarks/results/<kind>-speed.json, from which benchmarks/page.py fills the page.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from worker import EXPERIMENTS, ROOT, dataset, experiment, ours
 
-from trainstudy import provenance
+from trainstudy import precision, provenance
 
 HERE = Path(__file__).parent
 # Steps of one turn (textbook, ours), so that a turn takes some seconds on two cores.
@@ -161,8 +161,10 @@ def facts() -> dict:
 
 
 def save(result: dict, name: str) -> None:
-    """Write benchmarks/results/<device>-<name>.json."""
+    """Write benchmarks/results/<kind>-<name>.json: cuda, cpu, or cpu-fp32 for one without bf16."""
     kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cpu" and precision.chosen("auto") == "fp32":
+        kind = "cpu-fp32"
     file = HERE / "results" / f"{kind}-{name}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
@@ -176,6 +178,7 @@ def main() -> None:
     chosen = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     result = facts() | {"ceilings": ceilings(device), "cases": {}}
+    result["precision"] = precision.chosen("auto")
     for case in chosen.cases:
         result["cases"][case] = found = compare(case, chosen.rounds)
         print(row(case, found), flush=True)

@@ -1,6 +1,6 @@
 """How the time of a step grows, and where it goes; uncompiled, so that every operation has a name.
 
-Writes benchmarks/results/<device>-growth.json and -profile.json, for benchmarks/page.py.
+Writes benchmarks/results/<kind>-growth.json and -profile.json, for benchmarks/page.py.
 """
 
 import torch

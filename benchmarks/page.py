@@ -29,7 +29,8 @@ def machine(result: dict) -> str:
 
 def speed(result: dict) -> str:
     """Return the table of textbook against ours."""
-    ceilings = result["ceilings"]
+    ceilings, products = result["ceilings"], result["precision"]
+    ceiling = ceilings[{"bf16": "bfloat16", "fp32": "float32"}[products]]
     lines = [
         machine(result),
         "",
@@ -37,7 +38,7 @@ def speed(result: dict) -> str:
         f"{ceilings['bfloat16'] / 1e9:,.0f} in bfloat16; copy {ceilings['copy'] / 1e9:,.1f} GB/s.",
         "",
         "| case | textbook (min–median–max) | ours (min–median–max) | ratio | memory "
-        "| counted work a step | reached | of the bf16 ceiling |",
+        f"| counted work a step | reached | of the {products} ceiling |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for case, found in result["cases"].items():
@@ -50,7 +51,7 @@ def speed(result: dict) -> str:
             f"| {case} | {rates[0]} | {rates[1]} | **{found['ratio']:.2f}** "
             f"| {memory[0]} → {memory[1]} MiB | {found['flops'] / 1e9:,.0f} GFLOP "
             f"| {found['achieved'] / 1e9:,.0f} GFLOP/s "
-            f"| {found['achieved'] / ceilings['bfloat16']:.0%} |"
+            f"| {found['achieved'] / ceiling:.0%} |"
         )
     return "\n".join(lines)
 
@@ -163,10 +164,10 @@ def planning(result: dict) -> str:
 
 
 def fill(page: str, name: str, text: str) -> str:
-    """Return the page with a part replaced; the first of a GPU is put behind that of the CPU."""
+    """Return the page with a part replaced; the first of another kind stands behind the CPU's."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     if begin not in page:
-        before = f"<!-- end {name.replace('cuda', 'cpu')} -->"
+        before = f"<!-- end cpu {name.split()[-1]} -->"
         if before not in page:
             raise SystemExit(f"{PAGE.name} has no part {name}")
         page = page.replace(before, f"{before}\n\n{begin}\n{end}")

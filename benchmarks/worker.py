@@ -15,7 +15,7 @@ import textbook
 import torch
 import yaml
 
-from trainstudy import compilation, models, optimizers, tasks
+from trainstudy import compilation, models, optimizers, precision, tasks
 from trainstudy.arrays import Dataset
 from trainstudy.config import resolve
 
@@ -32,7 +32,7 @@ IMAGES = 4_096  # of the same shape as CIFAR-10's, random pixels: the speed is t
 
 
 def experiment(case: str, changes: dict) -> dict:
-    """Return the settings of a case, changed as {"model.depth": 4} says."""
+    """Return the settings of a case, changed as {"model.depth": 4} says, for this machine."""
     file = ROOT / "config.yaml"
     runs = resolve(yaml.safe_load(file.read_text()), [file], ROOT / "workflow" / "schemas")
     settings = runs[EXPERIMENTS[case]]
@@ -42,7 +42,7 @@ def experiment(case: str, changes: dict) -> dict:
         for parent in parents:
             place = place[parent]
         place[key] = value
-    return settings
+    return settings | {"precision": precision.chosen(settings["precision"])}
 
 
 def dataset(settings: dict, vocabulary: int) -> Dataset:

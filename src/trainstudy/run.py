@@ -20,6 +20,7 @@ from trainstudy import (
     files,
     gpu,
     models,
+    precision,
     provenance,
     records,
     trainer,
@@ -54,7 +55,8 @@ def train(
     to stop.
     """
     torch.set_num_threads(threads)
-    _choose_algorithms(deterministic, settings["precision"])
+    settings = settings | {"precision": precision.chosen(settings["precision"])}
+    _choose_algorithms(deterministic, exact=settings["precision"] == "fp32")
     dataset = data.find(settings["dataset"]).load(prepared)
     embedding = None if table is None else arrays.load(table)
     identity = _identity(settings, seed, deterministic, dataset, embedding, code)
@@ -111,9 +113,9 @@ def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
         yield torch.device("cuda", card.index), card
 
 
-def _choose_algorithms(deterministic: bool, precision: str) -> None:
+def _choose_algorithms(deterministic: bool, exact: bool) -> None:
     # By default cuDNN's convolutions and LSTMs round what they multiply to TF32's ten bits.
-    torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    torch.backends.cudnn.allow_tf32 = not exact
     if deterministic:  # read when CUDA's matrix products are first used
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False

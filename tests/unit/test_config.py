@@ -215,7 +215,7 @@ def test_recipe_of_the_language_models(full, name):
         "gradient_clipping": None,
         "label_smoothing": 0.0,
         "early_stopping": None,
-        "precision": "bf16",
+        "precision": "auto",
     }
 
 
@@ -248,7 +248,7 @@ def test_recipe_of_the_vision_transformers(full, name):
         "gradient_clipping": None,
         "label_smoothing": 0.0,
         "early_stopping": None,
-        "precision": "bf16",
+        "precision": "auto",
         "compile": True,
     }
 
@@ -296,7 +296,7 @@ def test_recipe_of_the_cnns(full, name):
         "gradient_clipping": None,
         "label_smoothing": 0.0,
         "early_stopping": None,
-        "precision": "bf16",
+        "precision": "auto",
         "compile": False,
     }
 

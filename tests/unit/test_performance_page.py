@@ -34,6 +34,29 @@ def test_the_first_table_of_a_gpu_follows_that_of_the_cpu_and_is_replaced_later(
     assert page.fill(first, "cuda speed", "two") == first.replace("one", "two")
 
 
+def test_the_first_table_of_a_processor_without_bf16_follows_that_of_one_with_it(page):
+    first = page.fill(CPU, "cpu fp32 speed", "one")
+    part = "<!-- begin cpu fp32 speed -->\none\n<!-- end cpu fp32 speed -->"
+    assert first == CPU.replace("-->\nprose", f"-->\n\n{part}\nprose")
+
+
+def test_what_is_reached_stands_against_the_ceiling_of_its_precision(page):
+    case = {
+        "unit": "images", "ratio": 2.0, "flops": 4e9, "achieved": 50e9,
+        "textbook": {"rate": [1, 2, 3], "memory": 2**20}, "ours": {"rate": [2, 4, 6], "memory": 0},
+    }  # fmt: skip
+    machine = {"processor": "Xeon", "cores": "2"}
+    result = {
+        "machine": machine, "versions": {"torch": "2", "python": "3"}, "date": "2026-01-01",
+        "threads": 2, "device": "CPU", "cases": {"resnet": case},
+        "ceilings": {"float32": 100e9, "bfloat16": 200e9, "copy": 1e9},
+    }  # fmt: skip
+    for precision, share in (("fp32", "50%"), ("bf16", "25%")):
+        *_, header, _, row = page.speed(result | {"precision": precision}).splitlines()
+        assert f"of the {precision} ceiling" in header
+        assert row.endswith(f" {share} |")
+
+
 def test_a_part_that_the_page_has_no_place_for_is_named(page):
     with pytest.raises(SystemExit, match="no part cuda growth"):
         page.fill(CPU, "cuda growth", "text")

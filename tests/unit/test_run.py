@@ -15,7 +15,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from trainstudy import arrays, compilation, data, gpu, models, provenance, records, run, trainer
+from trainstudy import (
+    arrays,
+    compilation,
+    data,
+    gpu,
+    models,
+    precision,
+    provenance,
+    records,
+    run,
+    trainer,
+)
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.files import DataError
 from trainstudy.tasks import Classification
@@ -374,10 +385,19 @@ def _default_mode(monkeypatch):
     torch.backends.cudnn.deterministic = False
 
 
-@pytest.mark.parametrize(("precision", "rounded"), [("fp32", False), ("bf16", True)])
-def test_fp32_is_float32_in_cudnn_too(tmp_path, digits, precision, rounded):
-    train(tmp_path, VIT, digits, epochs=1, precision=precision)
+@pytest.mark.parametrize(("wanted", "rounded"), [("fp32", False), ("bf16", True)])
+def test_fp32_is_float32_in_cudnn_too(tmp_path, digits, wanted, rounded):
+    train(tmp_path, VIT, digits, epochs=1, precision=wanted)
     assert torch.backends.cudnn.allow_tf32 == rounded
+
+
+def test_the_precision_that_the_machine_chose_is_the_one_recorded(tmp_path, digits, monkeypatch):
+    for fast, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(precision, "_multiplies_bf16", lambda fast=fast: fast)
+        files = train(tmp_path / expected, VIT, digits, epochs=1, precision="auto")
+        named = train(tmp_path / f"named {expected}", VIT, digits, epochs=1, precision=expected)
+        assert files.facts["precision"] == expected
+        assert files.weights_file.read_bytes() == named.weights_file.read_bytes()
 
 
 @pytest.mark.usefixtures("_default_mode")
@@ -411,17 +431,17 @@ def test_energy_is_given_where_the_gpu_was_not_shared_in_any_part(tmp_path, shar
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch finds none")
 @pytest.mark.usefixtures("_default_mode")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("wanted", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["vit", "lstm", "googlenet", "resnet", "densenet"])
 def test_the_deterministic_mode_repeats_every_byte_on_a_gpu(
-    tmp_path, digits, words, table, name, precision
+    tmp_path, digits, words, table, name, wanted
 ):
     network = RESNET | {"model": {"name": name}}
     settings, prepared, given = {"vit": (VIT, digits, None), "lstm": (LSTM, words, table)}.get(
         name, (network, digits, None)
     )
     one, two = (
-        train(tmp_path / part, settings, prepared, given, deterministic=True, precision=precision)
+        train(tmp_path / part, settings, prepared, given, deterministic=True, precision=wanted)
         for part in ("1", "2")
     )
     assert one.facts["device"] == torch.cuda.get_device_name()
@@ -518,6 +538,16 @@ def test_a_run_on_a_cpu_is_not_continued_on_a_gpu(tmp_path, digits, monkeypatch,
     with Checkpoints(tmp_path / "a/checkpoints", identity, 600) as checkpoints:
         assert checkpoints.load() is None
     assert "these differ: device" in caplog.text
+
+
+def test_a_run_in_bf16_is_not_continued_where_auto_takes_fp32(
+    tmp_path, digits, monkeypatch, caplog
+):
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: True)
+    interrupted(tmp_path / "a", VIT, digits, after=4, precision="auto")
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: False)
+    assert train(tmp_path / "a", VIT, digits, precision="auto").facts["resumes"] == 0
+    assert "these differ: settings.precision" in caplog.text
 
 
 # Divergence

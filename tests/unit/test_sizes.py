@@ -202,6 +202,11 @@ def test_attention_follows_its_formula_for_every_number_of_heads():
         assert row["module"] == sum(weight.numel() for weight in other.parameters())
 
 
+def test_left_to_the_machine_the_precision_is_that_of_a_current_gpu():
+    by_precision = {name: predict(VIT | {"precision": name}) for name in ("auto", "bf16", "fp32")}
+    assert by_precision["auto"] == by_precision["bf16"] != by_precision["fp32"]
+
+
 def test_the_prediction_leaves_attention_as_it_was():
     before = vit.attend
     predict(VIT)
@@ -220,6 +225,7 @@ def test_the_prediction_is_within_15_percent_of_what_a_gpu_allocates(name):
     shapes = {f"{split}.images": [count, 3, 32, 32] for split, count in counts.items()}
     shapes |= {f"{split}.labels": [count] for split, count in counts.items()}
     manifest, gpu = IMAGES | {"shapes": shapes}, torch.device("cuda")
+    runs[name]["precision"] = "bf16"
     task, model = sizes.prepared(runs[name], manifest, gpu)
     optimizer = optimizers.build(runs[name]["optimizer"], model)
     for step, batch in enumerate(itertools.islice(task.batches(1), 6)):

@@ -9,6 +9,7 @@ TRAINING_CODE = [
     "metrics",
     "models/__init__",
     "optimizers",
+    "precision",
     "records",
     "run",
     "state",

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainstudy import models
-from trainstudy.models.vit import Attention, VisionTransformer
+from trainstudy.models.vit import Attention, VisionTransformer, attend
 
 PUBLISHED = {"dim": 256, "heads": 8, "mlp": 512, "patch": 4, "norm": "pre", "dropout": 0.0}
 SMALL = {"patch": 2, "dim": 12, "depth": 3, "heads": 3, "mlp": 20, "dropout": 0.0}
@@ -165,6 +166,34 @@ def test_training_agrees_with_the_textbook_forward_and_backward(norm, dtype):
             atol=TOLERANCES[dtype]["atol"] * max(1.0, gradient.abs().max().item()),
             msg=lambda text, name=name: f"{name}: {text}",
         )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_attention_is_written_out_only_to_train_in_bf16_on_a_cpu(monkeypatch, dtype, training):
+    fused = []
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v: fused.append(q) or v)
+    q = torch.randn(1, 2, 3, 4, dtype=dtype)
+    with torch.set_grad_enabled(training):
+        attend(q, q, q)
+    assert (not fused) == (training and dtype == torch.bfloat16)
+
+
+def test_written_out_attention_agrees_with_the_fused_one():
+    generator = torch.Generator().manual_seed(5)
+    *inputs, direction = torch.randn(4, 3, 2, 7, 8, generator=generator).bfloat16()
+    found, expected = [], []
+    for dtype, function, results in (
+        (torch.bfloat16, attend, found),
+        (torch.float64, F.scaled_dot_product_attention, expected),
+    ):
+        leaves = [part.detach().to(dtype).requires_grad_() for part in inputs]
+        output = function(*leaves)
+        output.backward(direction.to(dtype))
+        results += [output.detach(), *(leaf.grad for leaf in leaves)]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == torch.bfloat16
+        torch.testing.assert_close(ours.double(), theirs, rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
