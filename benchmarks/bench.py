@@ -160,12 +160,17 @@ def facts() -> dict:
     }
 
 
-def save(result: dict, name: str) -> None:
-    """Write benchmarks/results/<kind>-<name>.json: cuda, cpu, or cpu-fp32 for one without bf16."""
+def results_file(name: str) -> Path:
+    """Return benchmarks/results/<kind>-<name>.json: cuda, cpu, or cpu-fp32 for one without bf16."""
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cpu" and precision.chosen("auto") == "fp32":
         kind = "cpu-fp32"
-    file = HERE / "results" / f"{kind}-{name}.json"
+    return HERE / "results" / f"{kind}-{name}.json"
+
+
+def save(result: dict, name: str) -> None:
+    """Write a result to its file, results_file(name)."""
+    file = results_file(name)
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     print(f"written: {file.relative_to(ROOT)}")

@@ -117,18 +117,19 @@ def precision(result: dict) -> str:
         *(f"{' and '.join(variants)}: {where}" for where, variants in taken.items()),
         "",
         "| case | data | loss after 100 steps, fp32 (lowest–highest of the seeds) | bf16 "
-        "| per image | validation after one epoch, fp32 | bf16 | per image |",
+        "| per image | validation after one epoch or those named, fp32 | bf16 | per image |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for case, runs in result["runs"].items():
         cells = []
         for measure in ("loss", "validation"):
-            values = [run[measure] for run in runs["fp32"].values()]
-            cells.append(f"{min(values):.4g}–{max(values):.4g} ({len(values)} seeds)")
+            values = [run[measure] for run in runs.get("fp32", {}).values()]
+            seeds = counted(len(values), "seed")
+            cells.append(f"{min(values):.4g}–{max(values):.4g} ({seeds})" if values else "–")
             for variant in ("bf16", "per image"):
                 found = runs.get(variant, {}).values()
                 cells.append(", ".join(f"{run[measure]:.4g}" for run in found) or "–")
-        some = next(iter(runs["fp32"].values()))
+        some = next(iter(next(iter(runs.values())).values()))
         cells[3] = f"{some['measure']} {cells[3]}"
         lines.append(f"| {case} | {some['data']} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -1,9 +1,9 @@
-"""Does the fast path learn what the textbook learns? One epoch of each case, with several seeds.
+"""Does the fast path learn what the textbook learns? An epoch or more of each case, several seeds.
 
-In float32, in bfloat16, and, for images, in bfloat16 with the published augmentation: that of
-torchvision, one image at a time. Reads prepared data (`snakemake data/prepared/cifar10.safetensors`
-makes them) and adds what it measured to benchmarks/results/<device>-precision.json, so that it can
-be run seed by seed.
+In float32, in bfloat16, and, for images, with the published augmentation, that of torchvision, one
+image at a time, in the precision that the machine is fast in. Reads prepared data (`snakemake
+data/prepared/cifar10.safetensors` makes them) and adds what it measured to
+benchmarks/results/<kind>-precision.json, so that it can be run seed by seed.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import textbook
 import torch
-from bench import HERE, ROOT, facts, save
+from bench import ROOT, facts, results_file, save
 from worker import experiment
 
 from trainstudy import compilation, data, models, optimizers
@@ -24,24 +24,24 @@ from trainstudy.tasks import TASKS, Task, stream
 # The text ships inside Python and is short: small batches give an epoch of about 100 steps.
 PYDOCS = {"dataset": "pydocs", "model.embedding": "learned", "batch_size": 4}
 CASES = {"vit-2": {}, "vit-6": {}, "resnet": {}, "lstm-1": PYDOCS, "lstm-4": PYDOCS}
-VARIANTS = {"fp32": "fp32", "bf16": "bf16", "per image": "bf16"}  # by name, their precision
+VARIANTS = {"fp32": "fp32", "bf16": "bf16", "per image": "auto"}  # by name, their precision
 STEPS = 100  # after which the loss is compared: the mean over the last ten of them
 
 
-def batches(task: Task, dataset: Dataset, variant: str) -> Iterator:
-    """Return the batches of one epoch."""
+def batches(task: Task, dataset: Dataset, variant: str, epochs: int) -> Iterator:
+    """Return the batches of all epochs."""
     if variant != "per image":
-        return task.batches(1)
+        return itertools.chain.from_iterable(task.batches(epoch + 1) for epoch in range(epochs))
     pixels, labels = dataset.arrays["train.images"], dataset.arrays["train.labels"]
     means = dataset.manifest["mean"], dataset.manifest["deviation"]
     images = textbook.Photographs(pixels, labels, *means)
     return itertools.islice(
-        textbook.image_batches(images, task.batch_size, task.device), task.steps
+        textbook.image_batches(images, task.batch_size, task.device), epochs * task.steps
     )
 
 
-def learn(case: str, variant: str, seed: int, prepared: Path) -> dict:
-    """Train one epoch; return the loss around step 100 and the validation score."""
+def learn(case: str, variant: str, seed: int, epochs: int, prepared: Path) -> dict:
+    """Train; return the loss around step 100 and the validation score at the end."""
     settings = experiment(case, CASES[case] | {"precision": VARIANTS[variant]})
     dataset = data.find(settings["dataset"]).load(prepared / f"{settings['dataset']}.safetensors")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -53,8 +53,8 @@ def learn(case: str, variant: str, seed: int, prepared: Path) -> dict:
     if settings.get("compile"):
         learner, _ = compilation.compile_training(task, model)
     model.train()
-    losses = torch.zeros(task.steps, device=device)
-    for step, batch in enumerate(batches(task, dataset, variant)):
+    losses = torch.zeros(epochs * task.steps, device=device)
+    for step, batch in enumerate(batches(task, dataset, variant, epochs)):
         objective, _ = task.loss(learner, batch)
         optimizer.zero_grad(set_to_none=True)
         objective.backward()
@@ -75,10 +75,10 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--prepared", type=Path, default=ROOT / "data" / "prepared")
     chosen = parser.parse_args()
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
-    file = HERE / "results" / f"{kind}-precision.json"
+    file = results_file("precision")
     kept = json.loads(file.read_text()) if file.exists() else {"taken": {}, "runs": {}}
     found = kept["runs"]
     for case in chosen.cases:
@@ -86,10 +86,11 @@ def main() -> None:
             for variant in chosen.variants:
                 if variant == "per image" and case.startswith("lstm"):
                     continue
-                result = learn(case, variant, seed, chosen.prepared)
-                found.setdefault(case, {}).setdefault(variant, {})[str(seed)] = result
+                result = learn(case, variant, seed, chosen.epochs, chosen.prepared)
+                row = case if chosen.epochs == 1 else f"{case}, {chosen.epochs} epochs"
+                found.setdefault(row, {}).setdefault(variant, {})[str(seed)] = result
                 print(
-                    f"{case} seed {seed} {variant}: loss {result['loss']:.4f}, "
+                    f"{row} seed {seed} {variant}: loss {result['loss']:.4f}, "
                     f"validation {result['measure']} {result['validation']:.4f}",
                     flush=True,
                 )

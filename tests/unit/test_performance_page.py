@@ -57,6 +57,20 @@ def test_what_is_reached_stands_against_the_ceiling_of_its_precision(page):
         assert row.endswith(f" {share} |")
 
 
+def test_variants_that_were_not_measured_leave_their_cells_empty(page):
+    run = {"data": "cifar10 (mirrored)", "measure": "accuracy", "loss": 1.25, "validation": 0.5}
+    facts = {
+        "machine": {"processor": "Xeon", "cores": "2"}, "date": "2026-01-01", "threads": 1,
+        "versions": {"torch": "2", "python": "3"}, "device": "CPU",
+    }  # fmt: skip
+    variants = {"per image": {"42": run}}
+    result = {"taken": {"per image": facts}, "runs": {"vit-2, 10 epochs": variants}}
+    (*_, row) = page.precision(result).splitlines()
+    assert row == (
+        "| vit-2, 10 epochs | cifar10 (mirrored) | – | – | 1.25 | accuracy – | – | 0.5 |"
+    )
+
+
 def test_a_part_that_the_page_has_no_place_for_is_named(page):
     with pytest.raises(SystemExit, match="no part cuda growth"):
         page.fill(CPU, "cuda growth", "text")
