@@ -1,7 +1,7 @@
 """Which runs the study compares: those that differ in one thing and agree in the rest."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,21 @@ def find(runs: pd.DataFrame, question: str) -> list[Comparison]:
             order = rows.loc[values.index].sort_values([varied[0]], kind="stable")
             family = str(rows.family.iloc[0])
             found.append(Comparison(question, family, _title(question, rows), tuple(order.index)))
-    return sorted(found, key=lambda one: (_place(one), one.title))
+    return sorted(_told_apart(found, same), key=lambda one: (_place(one), one.title))
+
+
+def _told_apart(found: list[Comparison], same: pd.DataFrame) -> list[Comparison]:
+    """Add to titles that are equal the settings in which their runs differ."""
+    apart = []
+    for one in found:
+        alike = [c for c in found if (c.family, c.title) == (one.family, one.title)]
+        rows = same.loc[[c.experiments[0] for c in alike]]
+        columns = [column for column in same if rows[column].map(repr).nunique() > 1]
+        names = [column.rpartition(".")[2].replace("_", " ") for column in columns]
+        values = [_value(same, one.experiments[0], [column]) for column in columns]
+        named = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
+        apart.append(replace(one, title=", ".join([one.title, *named])) if named else one)
+    return apart
 
 
 @dataclass(frozen=True)

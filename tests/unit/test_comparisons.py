@@ -14,6 +14,7 @@ def runs_of(tmp_path, *runs: dict):
 
 def vit(name: str, depth: int = 2, optimizer: str = "adamw", norm: str = "pre", epochs: int = 10):
     settings = {"model.depth": depth, "optimizer.name": optimizer, "model.norm": norm}
+    settings["precision"] = "bf16"
     decay = {"optimizer.weight_decay": 0.0 if optimizer == "adam" else 5e-4}
     return a_run(f"vit-{name}", epochs=epochs, **settings, **decay)
 
@@ -44,6 +45,18 @@ def test_norms_are_compared_at_each_budget(tmp_path):
     assert [{*one.experiments} for one in found] == [
         {"vit-6-adamw", "vit-6-post"},
         {"vit-6-long", "vit-6-post-long"},
+    ]
+
+
+def test_comparisons_with_one_title_say_in_what_their_runs_differ(tmp_path):
+    others = [
+        vit(f"{name}-fp32", optimizer=name) | {"precision": "fp32", "gradient_clipping": 1.0}
+        for name in ("adamw", "sgd")
+    ]
+    found = comparisons.find(runs_of(tmp_path, *STUDY, *others), "optimizers")
+    assert [(one.title, len(one.experiments)) for one in found] == [
+        ("optimizers (2 layers, 10 epochs), gradient clipping 1, precision fp32", 2),
+        ("optimizers (2 layers, 10 epochs), gradient clipping none, precision bf16", 3),
     ]
 
 
