@@ -24,7 +24,7 @@ def read(kept: Path) -> results.Results:
 
 def table(found: results.Results) -> str:
     """Return banner and table as Markdown: a row an experiment, by family, the best first."""
-    notes = [f"> **Note.** {text[0].upper()}{text[1:]}" for text in origin.banners(found.runs)]
+    notes = [f"> **{heading}.** {text}" for heading, text in origin.banners(found.runs)]
     lines = [
         "\n>\n".join(notes), "",
         "| experiment | seeds | validation | A | B | between A and B | test | s per epoch |",

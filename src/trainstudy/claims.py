@@ -14,13 +14,14 @@ from statistics import fmean
 import pandas as pd
 
 from trainstudy import estimates, quantities
-from trainstudy.results import PUBLISHED_DATASET, Results, learned_instead
+from trainstudy.results import PUBLISHED_DATASET, Results, learned_instead, machines
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 # Why a claim may be undecided.
 NOT_RUN = "runs or figures are missing"
 TOO_CLOSE = "one seed or a wide interval tells too little"
 ELSEWHERE = "the data or the recipe were others than the reports'"
+MACHINES = "times of several machines do not compare"
 
 EXACT = ("parameters_trained", "memory_predicted")  # the same with every seed
 
@@ -78,19 +79,23 @@ def evaluate(claim: dict, results: Results) -> Verdict:
         would = CONTRADICTED
     told = _told([step for step in steps if step.outcome == would], column)
     told += _missing(missing, column, rows)
-    departures = _departures(claim, rows)
+    departures = {
+        ELSEWHERE: _departures(claim, rows),
+        MACHINES: _several_machines(column, rows),
+    }
     why = _why(would, missing, departures)
-    if why == ELSEWHERE:
-        told.append(f"Undecided: {'; '.join(departures)}.")
+    if why in departures:
+        told.append(f"Undecided: {'; '.join(itertools.chain(*departures.values()))}.")
     data = ", ".join(sorted({results.data[name] for name in rows.experiment})) or "–"
     return Verdict(UNDECIDED if why else would, would, " ".join(told), data, why)
 
 
-def _why(would: str, missing: list[str], departures: list[str]) -> str | None:
+def _why(would: str, missing: list[str], departures: dict[str, list[str]]) -> str | None:
     """Return why a claim is undecided, if it is."""
+    departed = next((reason for reason, found in departures.items() if found), None)
     if would != UNDECIDED:
-        return ELSEWHERE if departures else None
-    return NOT_RUN if missing else ELSEWHERE if departures else TOO_CLOSE
+        return departed
+    return NOT_RUN if missing else departed or TOO_CLOSE
 
 
 def _without(rows: pd.DataFrame, column: str, named: list[str]) -> list[str]:
@@ -123,6 +128,16 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
         names = _listed(group.experiment)
         found.append(f"{trained:.0f} epochs instead of {epochs:.0f}: {names}")
     return found
+
+
+def _several_machines(column: str, rows: pd.DataFrame) -> list[str]:
+    """Return the machines and threads of a time, where the runs do not share them."""
+    if not quantities.depends_on_machine(column):
+        return []
+    places = rows[rows[column].notna()]
+    pairs = {*zip(machines(places), places.threads, strict=True)}
+    named = sorted(f"{name}, {quantities.counted(threads, 'thread')}" for name, threads in pairs)
+    return [f"times of several machines: {'; '.join(named)}"] if len(named) > 1 else []
 
 
 def _epochs(claim: dict) -> dict[str, int]:

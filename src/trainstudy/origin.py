@@ -4,8 +4,8 @@ import json
 
 import pandas as pd
 
+from trainstudy import results
 from trainstudy.records import SETTINGS
-from trainstudy.results import learned_instead
 
 ORIGINS = {
     "embedded": "small data that ship inside software packages, made for trying the pipeline out; "
@@ -17,7 +17,19 @@ DATA = {"data_origin": "origin", "data_description": "description", "data_sha256
 HASH = 12  # digits shown
 
 
-def banners(runs: pd.DataFrame) -> list[str]:
+def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what has to be known before any number is read, as (heading, sentence)."""
+    found = [("Not the published data", text) for text in _other_data(runs)]
+    if len(names := sorted({*results.machines(runs)})) > 1:
+        text = (
+            f"these runs were made on {len(names)} of them ({'; '.join(names)}); their seconds, "
+            "throughput and curves over seconds compare only within one of them."
+        )
+        found.append(("Several machines", text))
+    return found
+
+
+def _other_data(runs: pd.DataFrame) -> list[str]:
     """Return a sentence for every data set that is not the published original."""
     rows = runs[["dataset", "data_origin", "data_description"]].drop_duplicates()
     texts = [
@@ -25,7 +37,7 @@ def banners(runs: pd.DataFrame) -> list[str]:
         for row in rows.itertuples()
         if row.data_origin in ORIGINS
     ]
-    own = runs[learned_instead(runs)]
+    own = runs[results.learned_instead(runs)]
     if len(own):
         texts.append(
             "wikitext2: trained with a learned embedding where the reports used GPT-1's, frozen: "

@@ -25,8 +25,13 @@ UNITS = {"memory": " MiB", "seconds": " s", "loss": " nat", "gap": " nat"}
 
 
 def is_time(column: str) -> bool:
-    """Say whether a quantity depends on how fast the machine was."""
+    """Say whether a quantity is a time, or a number per time."""
     return column.startswith("seconds_") or column == "throughput"
+
+
+def depends_on_machine(column: str) -> bool:
+    """Say whether a quantity depends on how fast the machine was: times, scores after a time."""
+    return is_time(column) or column.endswith("_s")
 
 
 def words(column: str) -> str:

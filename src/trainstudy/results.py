@@ -1,5 +1,6 @@
 """What the study found: the input of every table, figure and claim."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from trainstudy import estimates
+from trainstudy.quantities import counted
 
 FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}  # in order
 SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}  # that stands for learning
@@ -130,6 +132,16 @@ class Results:
 def learned_instead(runs: pd.DataFrame) -> pd.Series:
     """Say of which runs the embedding was learned, where the reports had GPT-1's, frozen."""
     return (runs.dataset == PUBLISHED_DATASET["lstm"]) & (runs["model.embedding"] == "learned")
+
+
+def machines(runs: pd.DataFrame) -> pd.Series:
+    """Return on what every run was computed: the GPU, or else processor and its cores."""
+    return runs.device.where(runs.device != "CPU", runs.machine.map(_processor))
+
+
+def _processor(machine: str) -> str:
+    facts = json.loads(machine)
+    return f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
 
 
 def by_family(families: pd.Series) -> pd.Series:

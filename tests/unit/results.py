@@ -17,6 +17,9 @@ MODEL: dict[str, dict] = {
 }
 
 
+OTHER_MACHINE = json.dumps({"processor": "Babbage 1", "cores": "8", "system": "Linux"})
+
+
 def a_run(experiment: str, seed: int = 42, **facts: object) -> dict:
     """Return a row of runs.parquet; its family is the first part of the name."""
     family = experiment.split("-")[0]

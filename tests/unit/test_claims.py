@@ -7,7 +7,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from results import a_run, curve, frames
+from results import OTHER_MACHINE, a_run, curve, frames
 from trainstudy import claims, config, grids, records, tables
 from trainstudy import quantities as named
 from trainstudy.results import Results
@@ -296,6 +296,44 @@ def test_equal_times_need_several_seeds(tmp_path):
     found = claims.evaluate(same, timed(tmp_path, seeds))
     assert found.verdict == "supported"
     assert "15 %" not in found.numbers
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"machine": OTHER_MACHINE}, {"device": "NVIDIA H100"}, {"threads": 2}],
+    ids=lambda facts: next(iter(facts)),
+)
+def test_times_of_several_machines_decide_nothing(tmp_path, elsewhere):
+    runs = [a_run("vit-a", seconds_training=5.0), a_run("vit-b", seconds_training=10.0)]
+    less = claim(of="seconds_training", are="less")
+    assert claims.evaluate(less, frames(tmp_path, runs)).verdict == "supported"
+    found = claims.evaluate(less, frames(tmp_path, [runs[0], runs[1] | elsewhere]))
+    assert (found.verdict, found.would, found.why) == (
+        "undecided", "supported", claims.MACHINES
+    )  # fmt: skip
+    assert "Undecided: times of several machines: Abacus 9, 2 cores, 1 thread; " in found.numbers
+
+
+def test_what_is_no_time_may_come_from_several_machines(tmp_path):
+    scores = {"vit-a": 0.9, "vit-b": 0.8}
+    runs = [a_run(name, validation_accuracy_last=score) for name, score in scores.items()]
+    runs[1]["machine"] = OTHER_MACHINE
+    found = claims.evaluate(
+        claim(of="validation_accuracy_last", are="greater"), frames(tmp_path, runs)
+    )
+    assert found.verdict == "supported"
+
+
+def test_scores_after_a_time_need_one_machine(tmp_path):
+    runs = [a_run("vit-a"), a_run("vit-b", machine=OTHER_MACHINE)]
+    curves = [
+        row
+        for run, scores in zip(runs, ([0.5] * 9, [0.4] * 9), strict=True)
+        for row in curve(run, "validation", "accuracy", *scores)
+    ]
+    after = claim(of="validation_accuracy_after_60_s", are="greater")
+    found = claims.evaluate(after, frames(tmp_path, runs, curves))
+    assert (found.verdict, found.would) == ("undecided", "supported")
 
 
 def test_times_and_memory_of_runs_that_shared_a_gpu_decide_nothing(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from results import a_run, frames
+from results import OTHER_MACHINE, a_run, frames
 from trainstudy import origin
 
 DATA = "Data (first digits of the prepared file's SHA-256)"
@@ -25,13 +25,13 @@ def test_original_data_need_no_banner(runs):
 def test_embedded_data_are_announced_once(runs):
     facts = {"dataset": "digits", "data_origin": "embedded", "data_description": "small digits"}
     rows = runs(a_run("lstm-a"), a_run("vit-a", **facts), a_run("cnn-a", **facts))
-    (banner,) = origin.banners(rows)
+    ((_, banner),) = origin.banners(rows)
     assert banner.startswith("digits: small data that ship inside software packages")
     assert "not those of the published study (small digits)" in banner
 
 
 def test_mirrored_data_are_announced(runs):
-    (banner,) = origin.banners(runs(a_run("lstm-a"), a_run("vit-a", data_origin="mirrored")))
+    ((_, banner),) = origin.banners(runs(a_run("lstm-a"), a_run("vit-a", data_origin="mirrored")))
     assert "cifar10: a mirror that differs from the published originals" in banner
     assert "not exactly comparable" in banner
 
@@ -39,10 +39,17 @@ def test_mirrored_data_are_announced(runs):
 def test_an_embedding_that_was_learned_instead_is_announced(runs):
     learned = {"model.embedding": "learned"}
     rows = [a_run("lstm-b", **learned), a_run("lstm-a", **learned), a_run("lstm-c")]
-    (banner,) = origin.banners(runs(*rows))
+    ((_, banner),) = origin.banners(runs(*rows))
     assert "learned embedding where the reports used GPT-1's, frozen: lstm-a, lstm-b." in banner
     own = a_run("lstm-a", dataset="pydocs", **learned)  # no report used pydocs
     assert origin.banners(runs(own)) == []
+
+
+def test_several_machines_are_announced(runs):
+    rows = [*RUNS, a_run("vit-b", machine=OTHER_MACHINE), a_run("vit-c", device="NVIDIA H100")]
+    ((heading, banner),) = origin.banners(runs(*rows))
+    assert heading == "Several machines"
+    assert "on 3 of them (Abacus 9, 2 cores; Babbage 1, 8 cores; NVIDIA H100)" in banner
 
 
 def test_each_kind_of_data_has_a_banner(runs):

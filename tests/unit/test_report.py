@@ -339,6 +339,8 @@ def test_a_table_too_wide_to_be_read_in_print_wraps_wherever_it_can():
 
 
 def test_a_table_by_itself_says_where_its_data_come_from():
-    page = tables.to_page(pd.DataFrame({"a": [1]}), "Title", ["digits: <small> data."])
-    assert page.index("Title</h1>") < page.index("<p>digits: &lt;small&gt; data.</p>")
+    page = tables.to_page(pd.DataFrame({"a": [1]}), "Title", [("Heading", "digits: <small> data.")])
+    assert page.index("Title</h1>") < page.index(
+        "<p><strong>Heading.</strong> digits: &lt;small&gt; data.</p>"
+    )
     assert "<p>" not in tables.to_page(pd.DataFrame({"a": [1]}), "Title")

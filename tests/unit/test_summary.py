@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from results import a_run, curve, frames, published
+from results import OTHER_MACHINE, a_run, curve, frames, published
 from trainstudy import summary
 
 LSTM = {"validation_perplexity_best": 150.0, "test_perplexity_best": 140.0, "best_epoch": 3}
@@ -74,6 +74,15 @@ def test_the_fastest_and_the_slowest_are_named(sentences):
     runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
     text = sentences(*runs)[1]
     assert "vit-b trains fastest, 0.909 s per epoch; vit-c is slowest, 123 s." in text
+
+
+def test_only_runs_of_one_machine_are_fastest_or_slowest(sentences):
+    times = {"vit-a": 1.5, "vit-b": 0.9, "vit-c": 123.4}
+    runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
+    elsewhere = a_run("vit-d", **VIT, seconds_training=0.1, machine=OTHER_MACHINE)
+    text = sentences(*runs, elsewhere)[1]
+    assert "vit-b trains fastest, 0.9 s per epoch" in text
+    assert "vit-c is slowest, 123 s (on Abacus 9, 2 cores)." in text
 
 
 # Measured beside published

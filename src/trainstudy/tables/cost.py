@@ -1,12 +1,9 @@
 """What training cost: wall-clock time and memory."""
 
-import json
-
 import pandas as pd
 
 from trainstudy import comparisons
-from trainstudy.quantities import counted
-from trainstudy.results import BUDGETS, SCORES, Results, after, by_family
+from trainstudy.results import BUDGETS, SCORES, Results, after, by_family, machines
 from trainstudy.tables import columns
 
 MEASURES = {
@@ -150,11 +147,5 @@ def memory_predicted(results: Results) -> pd.DataFrame:
 
 
 def _machines(runs: pd.DataFrame) -> pd.Series:
-    """Return the GPU, or else the processor, by experiment."""
-    first = runs.groupby("experiment").first()
-    return first["device"].where(first["device"] != "CPU", first["machine"].map(_cpu))
-
-
-def _cpu(machine: str) -> str:
-    facts = json.loads(machine)
-    return f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
+    """Return the machines of every experiment, by experiment."""
+    return machines(runs).groupby(runs.experiment).agg(lambda own: "; ".join(dict.fromkeys(own)))

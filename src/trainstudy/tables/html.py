@@ -49,9 +49,12 @@ def shared(table: pd.DataFrame) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if not _is_missing(value)}
 
 
-def to_page(table: pd.DataFrame, title: str, notes: Sequence[str] = ()) -> str:
+def to_page(table: pd.DataFrame, title: str, notes: Sequence[tuple[str, str]] = ()) -> str:
     """Return a table as a page of its own, for Snakemake's report, with notes above it."""
-    above = "".join(f"<p>{html.escape(note)}</p>\n" for note in notes)
+    above = "".join(
+        f"<p><strong>{html.escape(head)}.</strong> {html.escape(note)}</p>\n"
+        for head, note in notes
+    )
     style = (
         "body{font:15px system-ui,sans-serif;margin:1.5rem}table{border-collapse:collapse}"
         "th,td{padding:.3rem .7rem;border-bottom:1px solid #ccc;text-align:left}"
