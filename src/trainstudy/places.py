@@ -178,8 +178,10 @@ def _walk(
             yield from _walk(loader, item, (*path, str(index)), file, lines)
     elif isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
+        merged: list[yaml.Node] = []
         for key_node, value in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
+                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
                 continue
             key, line = str(loader.construct_object(key_node, deep=True)), key_node.start_mark.line
             below = (*path, key)
@@ -190,6 +192,17 @@ def _walk(
                 )
             seen[key] = lines[below] = line + 1
             yield from _walk(loader, value, below, file, lines)
+        own = {(*path, key) for key in seen}
+        for (
+            part
+        ) in merged:  # by <<, whose keys stand behind those of the mapping, the first before later
+            behind: dict[tuple, int] = {}
+            yield from _walk(loader, part, path, file, behind)
+            new = {
+                below: line for below, line in behind.items() if below[: len(path) + 1] not in own
+            }
+            lines |= new
+            own |= {below for below in new if len(below) == len(path) + 1}
 
 
 def _update(lower: dict, upper: dict) -> None:

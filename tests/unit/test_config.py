@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from trainstudy import data, grids
+from trainstudy import data, grids, places
 from trainstudy.config import ConfigError, resolve, threads, training_settings
 from trainstudy.records import flatten
 
@@ -896,6 +896,25 @@ def test_anchors_and_merges_of_measure_are_welcome(write):
         "  words: {base: lstm}", "  words: &w {base: lstm}\n  o: {<<: *w, epochs: 4}"
     )
     assert study(overridden)["o"]["epochs"] == 4
+
+
+def test_a_key_that_came_by_a_merge_is_found_in_its_file(write):
+    file = write("threads: 1", "threads: 1\n<<: {nonsense: 2}")
+    assert f"{file}, line 6, nonsense: unknown key" in complaint(file)
+
+
+def test_keys_that_came_by_merges_stand_where_their_values_do(tmp_path):
+    file = tmp_path / "merged.yaml"
+    file.write_text(
+        "one: &one\n  a: 1\n  b: {x: 1}\n"
+        "two: &two\n  b: {x: 2, y: 2}\n  c: 2\n"
+        "all:\n  <<: [*one, *two]\n  a: 3\n"
+    )
+    content, lines, complaints = places.read(file)
+    assert content["all"] == {"a": 3, "b": {"x": 1}, "c": 2}
+    own = {path[1:]: line for path, line in lines.items() if path[0] == "all" and path[1:]}
+    assert own == {("a",): 9, ("b",): 3, ("b", "x"): 3, ("c",): 6}
+    assert complaints == []
 
 
 @pytest.mark.parametrize(("key", "named"), [("null", "None"), ("on", "True"), ("3", "3")])
