@@ -27,8 +27,9 @@ def table(found: results.Results) -> str:
     notes = [f"> **{heading}.** {text}" for heading, text in origin.banners(found.runs)]
     lines = [
         "\n>\n".join(notes), "",
-        "| experiment | seeds | validation | A | B | between A and B | test | s per epoch |",
-        "|---|---|---|---|---|---|---|---|",
+        "| experiment | seeds | validation | A | B | between A and B | test | s per epoch "
+        "| computed in, on |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for family, score in results.SCORE.items():
         runs = found.undisturbed[found.undisturbed.family == family]
@@ -50,6 +51,7 @@ def _row(runs: pd.DataFrame, score: str, shown: float, published: pd.Series) -> 
         f"`{name}`", str(len(runs)), _written(shown, score), *(_written(v, score) for v in both),
         inside, _with_interval(list(runs[f"test_{score}_best"]), score),
         _seconds(runs.seconds_training.mean()),
+        "; ".join(dict.fromkeys(runs.precision + ", " + results.machines(runs))),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
