@@ -63,6 +63,7 @@ def learn(case: str, variant: str, seed: int, epochs: int, prepared: Path) -> di
     scores = task.evaluate(model, "validation")
     measure = "accuracy" if "accuracy" in scores else "perplexity"
     return {
+        "precision": settings["precision"],
         "data": f"{settings['dataset']} ({dataset.manifest['origin']})",
         "measure": measure,
         "loss": losses[:STEPS][-10:].mean().item(),
@@ -94,7 +95,7 @@ def main() -> None:
                     f"validation {result['measure']} {result['validation']:.4f}",
                     flush=True,
                 )
-                kept["taken"][variant] = facts()
+                kept["taken"].setdefault(row, {})[variant] = facts()
                 save(kept, "precision")
 
 

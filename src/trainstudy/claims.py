@@ -14,14 +14,14 @@ from statistics import fmean
 import pandas as pd
 
 from trainstudy import estimates, quantities
-from trainstudy.results import PUBLISHED_DATASET, Results, learned_instead, machines
+from trainstudy.results import PUBLISHED_DATASET, Results, learned_instead, places
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 # Why a claim may be undecided.
 NOT_RUN = "runs or figures are missing"
 TOO_CLOSE = "one seed or a wide interval tells too little"
 ELSEWHERE = "the data or the recipe were others than the reports'"
-MACHINES = "times of several machines do not compare"
+MACHINES = "times of several machines or numbers of threads do not compare"
 
 EXACT = ("parameters_trained", "memory_predicted")  # the same with every seed
 
@@ -79,20 +79,20 @@ def evaluate(claim: dict, results: Results) -> Verdict:
         would = CONTRADICTED
     told = _told([step for step in steps if step.outcome == would], column)
     told += _missing(missing, column, rows)
-    departures = {
-        ELSEWHERE: _departures(claim, rows),
-        MACHINES: _several_machines(column, rows),
-    }
+    departures = [(ELSEWHERE, text) for text in _departures(claim, rows)]
+    departures += [(MACHINES, text) for text in _several_places(column, rows)]
     why = _why(would, missing, departures)
-    if why in departures:
-        told.append(f"Undecided: {'; '.join(itertools.chain(*departures.values()))}.")
+    if why in (ELSEWHERE, MACHINES):
+        told.append(f"Undecided: {'; '.join(text for _, text in departures)}.")
+    if len(computed := sorted(rows.precision.dropna().unique())) > 1:
+        told.append(f"Computed in {' and '.join(computed)}.")
     data = ", ".join(sorted({results.data[name] for name in rows.experiment})) or "–"
     return Verdict(UNDECIDED if why else would, would, " ".join(told), data, why)
 
 
-def _why(would: str, missing: list[str], departures: dict[str, list[str]]) -> str | None:
+def _why(would: str, missing: list[str], departures: list[tuple[str, str]]) -> str | None:
     """Return why a claim is undecided, if it is."""
-    departed = next((reason for reason, found in departures.items() if found), None)
+    departed = departures[0][0] if departures else None
     if would != UNDECIDED:
         return departed
     return NOT_RUN if missing else departed or TOO_CLOSE
@@ -130,13 +130,11 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
     return found
 
 
-def _several_machines(column: str, rows: pd.DataFrame) -> list[str]:
-    """Return the machines and threads of a time, where the runs do not share them."""
+def _several_places(column: str, rows: pd.DataFrame) -> list[str]:
+    """Return machines and threads of a time, where the runs do not share them."""
     if not quantities.depends_on_machine(column):
         return []
-    places = rows[rows[column].notna()]
-    pairs = {*zip(machines(places), places.threads, strict=True)}
-    named = sorted(f"{name}, {quantities.counted(threads, 'thread')}" for name, threads in pairs)
+    named = sorted({*places(rows[rows[column].notna()])})
     return [f"times of several machines: {'; '.join(named)}"] if len(named) > 1 else []
 
 

@@ -66,9 +66,10 @@ def _told_apart(found: list[Comparison], same: pd.DataFrame) -> list[Comparison]
         alike = [c for c in found if (c.family, c.title) == (one.family, one.title)]
         rows = same.loc[[c.experiments[0] for c in alike]]
         columns = [column for column in same if rows[column].map(repr).nunique() > 1]
-        names = [column.rpartition(".")[2].replace("_", " ") for column in columns]
+        names = [column.removesuffix(".name").rpartition(".")[2] for column in columns]
         values = [_value(same, one.experiments[0], [column]) for column in columns]
-        named = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
+        pairs = zip(names, values, strict=True)
+        named = [f"{name.replace('_', ' ')} {value}" for name, value in pairs]
         apart.append(replace(one, title=", ".join([one.title, *named])) if named else one)
     return apart
 

@@ -49,6 +49,7 @@ def keep(study: Path, kept: Path) -> None:
     old = {name: table.slice(0, 0) for name, table in new.items()}
     old |= {file.stem: _read(file, file.stem) for file in kept.glob("*.parquet")}
     added = new["runs"].to_pylist()
+    _check_alike(added, study)
     stays = [run for run in old["runs"].to_pylist() if _stays(run, added)]
     metrics = pa.concat_tables([_of_runs(old["metrics"], stays), new["metrics"]])
     runs = pa.concat_tables([_of_runs(old["runs"], stays), new["runs"]])
@@ -89,16 +90,34 @@ def _read(file: Path, name: str) -> pa.Table:
     )
 
 
+def _check_alike(added: list[dict], study: Path) -> None:
+    """Raise DataError where runs of one experiment differ in what decides its numbers."""
+    first: dict[str, dict] = {}
+    for run in added:
+        other = first.setdefault(run["experiment"], run)
+        if apart := _apart(run, other):
+            raise files.DataError(
+                f"{study}: {run['experiment']} has another {', '.join(apart)} with seed "
+                f"{run['seed']} than with seed {other['seed']}; name it in the configuration and "
+                "run the experiment again, so that its runs are alike"
+            )
+
+
+def _apart(run: dict, other: dict) -> list[str]:
+    return [key for key in DECIDES if other[key] != run[key]]
+
+
 def _stays(run: dict, added: list[dict]) -> bool:
     """Say whether a kept run stays beside those that are added."""
     same = [other for other in added if other["experiment"] == run["experiment"]]
     if any(other["seed"] == run["seed"] for other in same):
         return False
-    apart = [key for key in DECIDES for other in same[:1] if other[key] != run[key]]
+    apart = _apart(run, same[0]) if same else []
     if apart:
         log.warning(
-            "%s, seed %d: dropped, it was made with another %s",
+            "%s, seed %d: dropped, it was made with another %s (%s)",
             run["experiment"], run["seed"], ", ".join(apart),
+            ", ".join(f"{run[key]} instead of {same[0][key]}" for key in apart),
         )  # fmt: skip
     return not apart
 

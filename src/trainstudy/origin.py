@@ -20,12 +20,12 @@ HASH = 12  # digits shown
 def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """Return what has to be known before any number is read, as (heading, sentence)."""
     found = [("Not the published data", text) for text in _other_data(runs)]
-    if len(names := sorted({*results.machines(runs)})) > 1:
+    if len(names := sorted({*results.places(runs)})) > 1:
         text = (
-            f"these runs were made on {len(names)} of them ({'; '.join(names)}); their seconds, "
-            "throughput and curves over seconds compare only within one of them."
+            f"The runs were made on {len(names)} of them: {'; '.join(names)}. Seconds, throughput "
+            "and curves over seconds compare only within one of them."
         )
-        found.append(("Several machines", text))
+        found.append(("Several machines or numbers of threads", text))
     return found
 
 

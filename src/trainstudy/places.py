@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 VALUES, LEVELS = 100_000, 30  # that one file may hold; the study has 700 and 5
+MERGE = "tag:yaml.org,2002:merge"
 BITS = 1023  # of a whole number; a longer one has no floating-point neighbour
 
 
@@ -180,29 +181,27 @@ def _walk(
         seen: dict[str, int] = {}
         merged: list[yaml.Node] = []
         for key_node, value in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
-                continue
-            key, line = str(loader.construct_object(key_node, deep=True)), key_node.start_mark.line
+            merges, line = key_node.tag == MERGE, key_node.start_mark.line + 1
+            key = "<<" if merges else str(loader.construct_object(key_node, deep=True))
             below = (*path, key)
             if key in seen:
                 yield (
-                    f"{file}, line {line + 1}, {_dotted(below)}: this key stands a second time "
+                    f"{file}, line {line}, {_dotted(below)}: this key stands a second time "
                     f"(first on line {seen[key]}). Rename or remove one."
                 )
-            seen[key] = lines[below] = line + 1
-            yield from _walk(loader, value, below, file, lines)
-        own = {(*path, key) for key in seen}
-        for (
-            part
-        ) in merged:  # by <<, whose keys stand behind those of the mapping, the first before later
+            seen[key] = line
+            if merges:
+                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            else:
+                lines[below] = line
+                yield from _walk(loader, value, below, file, lines)
+        for part in merged:
             behind: dict[tuple, int] = {}
             yield from _walk(loader, part, path, file, behind)
-            new = {
-                below: line for below, line in behind.items() if below[: len(path) + 1] not in own
-            }
-            lines |= new
-            own |= {below for below in new if len(below) == len(path) + 1}
+            # What stands in the mapping itself, or in an earlier part, hides what is merged in.
+            hidden = {below for below in behind if below[len(path)] in seen}
+            lines |= {below: behind[below] for below in behind.keys() - hidden}
+            seen |= {below[len(path)]: line for below, line in behind.items()}
 
 
 def _update(lower: dict, upper: dict) -> None:

@@ -1,10 +1,9 @@
 """In which precision a run computes, where its settings leave that to the machine."""
 
 import logging
+from pathlib import Path
 
 import torch
-
-from trainstudy import provenance
 
 log = logging.getLogger(__name__)
 
@@ -13,24 +12,37 @@ log = logging.getLogger(__name__)
 # times for LSTM-1 (Intel Xeon with AVX-512 only); with avx512_bf16 it takes 0.4 to 0.55 of the
 # time. Those of ARM were not measured and count as none.
 PROCESSORS = {"avx512_bf16", "amx_bf16"}
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def chosen(wanted: str) -> str:
     """Return fp32 or bf16: what the settings want or, for "auto", what this machine is fast in.
 
-    That is bf16 where its GPU or else its processor multiplies bfloat16 itself, fp32 elsewhere.
+    That is bf16 where its GPUs or else its processor multiply bfloat16 themselves, fp32 elsewhere.
     """
     if wanted == "auto":
         return "bf16" if _multiplies_bf16() else "fp32"
     if wanted == "bf16" and not _multiplies_bf16():
         log.warning(
-            "precision: bf16 is only imitated by this machine and trains several times slower than "
-            "float32; set precision: fp32, or auto, which takes what the machine is fast in"
+            "precision: bf16 is not known to be fast on this machine; where it is imitated, "
+            "training takes several times as long as with precision: fp32, which auto takes here"
         )
     return wanted
 
 
 def _multiplies_bf16() -> bool:
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(PROCESSORS & provenance.processor_flags())
+    if not torch.cuda.is_available():
+        return bool(PROCESSORS & _processor_flags())
+    if torch.version.hip:
+        return True
+    cards = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return all(card.major >= 8 for card in cards)  # from Ampere on
+
+
+def _processor_flags() -> set[str]:
+    """Return what Linux says the first processor can do; empty on other systems."""
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return set()
+    return next(({*line.split()} for line in lines if line.startswith("flags")), set())

@@ -9,7 +9,6 @@ from pathlib import Path
 PACKAGES = ("torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "safetensors")
 # Files that all exist where an NVIDIA GPU and its driver are; WSL has the device for any maker's.
 NVIDIA = (("/dev/nvidiactl",), ("/dev/dxg", "/usr/lib/wsl/lib/libcuda.so.1"))
-CPUINFO = Path("/proc/cpuinfo")
 AMD = "/dev/kfd"  # also that of a processor's graphics, which only torch for ROCm would use
 
 
@@ -56,23 +55,13 @@ def driver() -> str | None:
     return lines.splitlines()[0] if lines else None
 
 
-def processor_flags() -> set[str]:
-    """Return what the processor can do, in Linux's words; empty on other systems."""
-    return {*_cpuinfo().get("flags", "").split()}
-
-
 def _processor() -> str:
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says of the first processor; empty on other systems."""
     try:
-        first = CPUINFO.read_text().split("\n\n", 1)[0]
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return {}
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _output(*command: str) -> str | None:

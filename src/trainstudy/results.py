@@ -135,13 +135,33 @@ def learned_instead(runs: pd.DataFrame) -> pd.Series:
 
 
 def machines(runs: pd.DataFrame) -> pd.Series:
-    """Return on what every run was computed: the GPU, or else processor and its cores."""
-    return runs.device.where(runs.device != "CPU", runs.machine.map(_processor))
+    """Return on what every run was computed: the GPU, or else processor and its cores.
+
+    A run that went on elsewhere names its earlier places, too.
+    """
+    return pd.Series([*map(_machine, runs.device, runs.machine)], index=runs.index, dtype=object)
 
 
-def _processor(machine: str) -> str:
+def places(runs: pd.DataFrame) -> pd.Series:
+    """Return machine and, without a GPU, threads of every run: times compare only where equal."""
+    threads = [counted(count, "thread") for count in runs.threads]
+    pairs = zip(machines(runs), runs.device, threads, strict=True)
+    named = [name if device != "CPU" else f"{name}, {count}" for name, device, count in pairs]
+    return pd.Series(named, index=runs.index, dtype=object)
+
+
+def at_main_place(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs made where most experiments were; of equals the first by name."""
+    made = places(runs)
+    experiments = runs.groupby(made).experiment.nunique()
+    return runs[made == experiments.idxmax()] if len(runs) else runs
+
+
+def _machine(device: str, machine: str) -> str:
     facts = json.loads(machine)
-    return f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
+    own = f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
+    name = own if device == "CPU" else device
+    return f"{name} (earlier: {facts['earlier parts']})" if "earlier parts" in facts else name
 
 
 def by_family(families: pd.Series) -> pd.Series:

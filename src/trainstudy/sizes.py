@@ -26,8 +26,6 @@ HEADS, HEAD_SIZES = (1, 2, 4, 8, 12), (16, 32, 64)
 # None of these changes how much memory a step takes, but for the labels of mixed images.
 IRRELEVANT = ("augmentation", "early_stopping", "epochs", "gradient_clipping", "schedule")
 
-ON_A_GPU = {"auto": "bf16"}  # what any card since 2020 multiplies itself; see precision.py
-
 
 def predict(settings: dict[str, dict], manifests: dict[str, dict]) -> Iterator[dict[str, object]]:
     """Yield the predicted GPU memory of every experiment in bytes; needs no GPU.
@@ -38,7 +36,8 @@ def predict(settings: dict[str, dict], manifests: dict[str, dict]) -> Iterator[d
     """
     known: dict[str, dict[str, int]] = {}
     for experiment, run in settings.items():
-        run = run | {"precision": ON_A_GPU.get(run["precision"], run["precision"])}
+        if run["precision"] == "auto":  # on any card since 2020; see precision.py
+            run = run | {"precision": "bf16"}
         relevant = {key: value for key, value in run.items() if key not in IRRELEVANT}
         relevant["optimizer"] = run["optimizer"]["name"]
         relevant["mixes"] = "augmentation" in run and mixes(run["augmentation"])

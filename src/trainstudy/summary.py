@@ -8,7 +8,15 @@ from markupsafe import Markup
 
 from trainstudy import claims, comparisons, estimates
 from trainstudy.quantities import counted
-from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, SCORE, Results, machines
+from trainstudy.results import (
+    FAMILIES,
+    PUBLISHED_DATASET,
+    REPORTS,
+    SCORE,
+    Results,
+    at_main_place,
+    places,
+)
 
 ANSWERS = "Questions of the study"
 LOWER_IS_BETTER = {"perplexity"}
@@ -76,14 +84,12 @@ def _fastest(runs: pd.DataFrame) -> Markup:
     timed = runs[runs.seconds_training.notna()]
     if timed.empty:
         return Markup("No run was timed.")
-    # Of several machines the one with most runs: seconds of two tell nothing of each other.
-    places = machines(timed)
-    most = places.mode()[0]
-    where = Markup(" (on {})").format(most) if places.nunique() > 1 else ""
-    seconds = _means(timed[places == most], "seconds_training").sort_values()
+    own = at_main_place(timed)
+    where = Markup(" (on {})").format(places(own).iloc[0]) if len(own) < len(timed) else ""
+    seconds = _means(own, "seconds_training").sort_values()
     if len(seconds) == 1:
-        return Markup("An epoch of training takes {}{}.").format(
-            written(seconds.iloc[0], "seconds"), where
+        return Markup("An epoch of {} takes {}{}.").format(
+            _name(seconds.index[0]), written(seconds.iloc[0], "seconds"), where
         )
     return Markup("{} trains fastest, {} per epoch; {} is slowest, {}{}.").format(
         _name(seconds.index[0]), written(seconds.iloc[0], "seconds"),

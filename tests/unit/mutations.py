@@ -21,7 +21,7 @@ SURPRISES = [
     ">-", "%", "@", "`", "#", "?", "- ", ": ", "{", "}", "[", "]", ",", "---", "...", "../x",
     "/etc/x", "..", "con", "NUL", "Vit-2-AdamW", "vit-2-adamw", "a b", "ä", "a" * 81, "a" * 100_000,
     "lstm", "vit", "cnn", "core", "digits", "pydocs", "cifar10", "wikitext2", "learned", "gpt1",
-    "adamw", "sgd", "none", "step", "cosine", "bf16", "fp32", "post", "resnet", "googlenet",
+    "adamw", "sgd", "none", "step", "cosine", "auto", "bf16", "fp32", "post", "resnet", "googlenet",
     "{" * 400, "[" * 2_000, "[" * 40 + "]" * 40, "__use_yte__", "pathvars", "\t", "\x00", "\ufeff",
 ]  # fmt: skip
 KEYS = ["base", "group", "model", "study", "seeds", "select", "mirror", "bases", "experiments",

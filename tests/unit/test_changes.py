@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from results import a_run, curve, frames
+from results import OTHER_MACHINE, a_run, curve, frames
 from trainstudy import comparisons, tables
 
 
@@ -66,6 +66,16 @@ def test_what_a_change_brought_has_an_interval_over_seeds(tmp_path):
     low, high = stats.ttest_ind(changed, plain, equal_var=False).confidence_interval()
     assert row[f"{difference} ±"] == pytest.approx((high - low) / 2)
     assert row["difference of seconds"] == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize("elsewhere", [{"machine": OTHER_MACHINE}, {"threads": 2}], ids=str)
+def test_seconds_of_two_machines_have_no_difference(tmp_path, elsewhere):
+    changed = with_scores("vit-b", 0.7, label_smoothing=0.1, **elsewhere)
+    (row,) = tables.build(
+        "single-changes", frames(tmp_path, [with_scores("vit-a", 0.6), changed])
+    ).to_dict("records")
+    assert row["difference of validation accuracy"] == pytest.approx(0.1)
+    assert "difference of seconds" not in row
 
 
 def test_a_language_model_has_its_perplexity_per_added_second(tmp_path):
@@ -138,6 +148,17 @@ def test_scores_after_equal_times_are_read_off_the_curves(tmp_path):
     assert "accuracy after 10 min" not in table
     facts = results.facts.set_index("experiment")
     assert facts.validation_accuracy_after_300_s["vit-fast"] == pytest.approx(0.30)
+
+
+def test_equal_times_are_ranked_on_each_machine(tmp_path):
+    runs = [a_run("vit-a"), a_run("vit-b"), a_run("vit-c", machine=OTHER_MACHINE)]
+    metrics = [
+        row
+        for run, score in zip(runs, (0.5, 0.6, 0.7), strict=True)
+        for row in curve(run, "validation", "accuracy", *([score] * 7))
+    ]
+    table = tables.build("equal-time", frames(tmp_path, runs, metrics))
+    assert [*table.experiment] == ["vit-b", "vit-a", "vit-c"]
 
 
 def test_equal_times_of_several_seeds_have_an_interval(tmp_path):

@@ -314,6 +314,25 @@ def test_times_of_several_machines_decide_nothing(tmp_path, elsewhere):
     assert "Undecided: times of several machines: Abacus 9, 2 cores, 1 thread; " in found.numbers
 
 
+def test_on_one_gpu_threads_do_not_matter(tmp_path):
+    runs = [
+        a_run(f"vit-{name}", seconds_training=seconds, threads=threads, device="NVIDIA H100")
+        for name, seconds, threads in (("a", 5.0, 1), ("b", 10.0, 16))
+    ]
+    less = claim(of="seconds_training", are="less")
+    assert claims.evaluate(less, frames(tmp_path, runs)).verdict == "supported"
+
+
+def test_runs_in_different_precision_decide_and_it_is_named(tmp_path):
+    runs = [
+        a_run("vit-a", precision="bf16", **{ACCURACY: 0.9}),
+        a_run("vit-b", precision="fp32", **{ACCURACY: 0.8}),
+    ]
+    found = claims.evaluate(claim(), frames(tmp_path, runs))
+    assert found.verdict == "supported"
+    assert found.numbers.endswith("Computed in bf16 and fp32.")
+
+
 def test_what_is_no_time_may_come_from_several_machines(tmp_path):
     scores = {"vit-a": 0.9, "vit-b": 0.8}
     runs = [a_run(name, validation_accuracy_last=score) for name, score in scores.items()]

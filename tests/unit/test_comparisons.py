@@ -60,6 +60,16 @@ def test_comparisons_with_one_title_say_in_what_their_runs_differ(tmp_path):
     ]
 
 
+def test_a_name_in_a_title_has_its_owner(tmp_path):
+    others = [
+        vit(f"{name}-slow", optimizer=name) | {"schedule.name": "cosine"}
+        for name in ("adamw", "sgd")
+    ]
+    plain = [run | {"schedule.name": "none"} for run in STUDY]
+    found = comparisons.find(runs_of(tmp_path, *plain, *others), "optimizers")
+    assert {one.title.partition("), ")[2] for one in found} == {"schedule cosine", "schedule none"}
+
+
 def test_networks_may_differ_in_optimizer_and_schedule(tmp_path):
     runs = runs_of(
         tmp_path,

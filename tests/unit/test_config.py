@@ -917,6 +917,25 @@ def test_keys_that_came_by_merges_stand_where_their_values_do(tmp_path):
     assert complaints == []
 
 
+def test_a_merge_may_hold_a_merge_and_an_own_key_hides_all_of_what_it_replaces(tmp_path):
+    file = tmp_path / "merged.yaml"
+    file.write_text(
+        "one: &one\n  a: {x: 1}\n  b: 1\n"
+        "two: &two\n  <<: *one\n  c: 2\n"
+        "all:\n  <<: *two\n  a: {y: 3}\n"
+    )
+    content, lines, complaints = places.read(file)
+    assert content["all"] == {"a": {"y": 3}, "b": 1, "c": 2}
+    own = {path[1:]: line for path, line in lines.items() if path[0] == "all" and path[1:]}
+    assert own == {("a",): 9, ("a", "y"): 9, ("b",): 3, ("c",): 6}
+    assert complaints == []
+
+
+def test_a_second_merge_in_one_mapping_is_a_key_that_stands_twice(write):
+    file = write("threads: 1", "threads: 1\n<<: {mirror: null}\n<<: {image: null}")
+    assert f"{file}, line 7, <<: this key stands a second time (first on line 6)" in complaint(file)
+
+
 @pytest.mark.parametrize(("key", "named"), [("null", "None"), ("on", "True"), ("3", "3")])
 def test_a_key_that_yaml_makes_no_text_of_is_found_in_its_file(write, key, named):
     file = write("threads: 1", f"threads: 1\n{key}: 2")

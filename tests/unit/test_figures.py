@@ -11,7 +11,7 @@ import pytest
 import yaml
 from matplotlib.text import Text
 
-from results import a_run, curve, frames, published
+from results import OTHER_MACHINE, a_run, curve, frames, published
 from trainstudy import figures, style
 from trainstudy.figures.drawing import panels, plain_numbers
 
@@ -232,6 +232,11 @@ def test_optimizers_show_last_scores_and_seconds(tmp_path):
     scores = drawing.data.query("metric == 'accuracy' and split == 'validation'")
     assert dict(zip(scores.choice, scores.value, strict=True)) == {"adamw": 0.6, "sgd": 0.2}
     assert scores.half.isna().all()
+    runs[1] |= {"machine": OTHER_MACHINE}
+    (tmp_path / "elsewhere").mkdir()
+    drawing = figures.build("optimizers", study(tmp_path / "elsewhere", runs))
+    assert "shortest" not in drawing.text
+    assert drawing.text.endswith("(optimizer: adamw); the seconds are of several machines.")
 
 
 def test_depths_carry_whiskers_where_there_are_seeds(tmp_path):

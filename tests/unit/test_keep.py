@@ -66,7 +66,18 @@ def test_seeds_of_other_settings_or_data_do_not_stay_beside_new_ones(
     keep.keep(a_study(tmp_path / "later", a_run("vit-a", seed=3, **change)), kept)
     assert [run[:2] for run in kept_runs(kept)] == [("cnn-a", 1), ("vit-a", 3)]
     assert "vit-a, seed 1: dropped" in caplog.text
-    assert next(iter(change)) in caplog.text
+    key, value = next(iter(change.items()))
+    assert (
+        f"it was made with another {key} ({a_run('vit-a')[key]} instead of {value})" in caplog.text
+    )
+
+
+def test_runs_of_one_experiment_that_are_not_alike_are_refused(kept: Path, tmp_path: Path):
+    runs = [a_run("vit-b", 1, precision="bf16"), a_run("vit-b", 2, precision="fp32")]
+    before = kept_runs(kept)
+    with pytest.raises(files.DataError, match="vit-b has another precision with seed 2 than with"):
+        keep.keep(a_study(tmp_path / "later", *runs), kept)
+    assert kept_runs(kept) == before
 
 
 def test_the_overlay_selects_what_is_kept(kept: Path):

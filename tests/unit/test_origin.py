@@ -1,5 +1,7 @@
 """Banners, and the tables that say where the numbers come from."""
 
+import json
+
 import pytest
 
 from results import OTHER_MACHINE, a_run, frames
@@ -46,10 +48,19 @@ def test_an_embedding_that_was_learned_instead_is_announced(runs):
 
 
 def test_several_machines_are_announced(runs):
-    rows = [*RUNS, a_run("vit-b", machine=OTHER_MACHINE), a_run("vit-c", device="NVIDIA H100")]
+    moved = json.dumps(json.loads(OTHER_MACHINE) | {"earlier parts": "Abacus 9, 1 threads"})
+    rows = [
+        *RUNS, a_run("vit-b", machine=OTHER_MACHINE), a_run("vit-c", device="NVIDIA H100"),
+        a_run("vit-d", threads=2), a_run("vit-e", device="NVIDIA H100", threads=2),
+        a_run("vit-f", machine=moved),
+    ]  # fmt: skip
     ((heading, banner),) = origin.banners(runs(*rows))
-    assert heading == "Several machines"
-    assert "on 3 of them (Abacus 9, 2 cores; Babbage 1, 8 cores; NVIDIA H100)" in banner
+    assert heading == "Several machines or numbers of threads"
+    assert (
+        "on 5 of them: Abacus 9, 2 cores, 1 thread; Abacus 9, 2 cores, 2 threads; "
+        "Babbage 1, 8 cores (earlier: Abacus 9, 1 threads), 1 thread; "
+        "Babbage 1, 8 cores, 1 thread; NVIDIA H100."
+    ) in banner
 
 
 def test_each_kind_of_data_has_a_banner(runs):

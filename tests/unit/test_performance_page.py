@@ -64,8 +64,10 @@ def test_variants_that_were_not_measured_leave_their_cells_empty(page):
         "versions": {"torch": "2", "python": "3"}, "device": "CPU",
     }  # fmt: skip
     variants = {"per image": {"42": run}}
-    result = {"taken": {"per image": facts}, "runs": {"vit-2, 10 epochs": variants}}
-    (*_, row) = page.precision(result).splitlines()
+    taken = {"vit-2, 10 epochs": {"per image": facts}}
+    result = {"taken": taken, "runs": {"vit-2, 10 epochs": variants}}
+    first, *_, row = page.precision(result).splitlines()
+    assert first.startswith("per image of vit-2, 10 epochs: 2026-01-01, Xeon")
     assert row == (
         "| vit-2, 10 epochs | cifar10 (mirrored) | – | – | 1.25 | accuracy – | – | 0.5 |"
     )
@@ -74,6 +76,14 @@ def test_variants_that_were_not_measured_leave_their_cells_empty(page):
 def test_a_part_that_the_page_has_no_place_for_is_named(page):
     with pytest.raises(SystemExit, match="no part cuda growth"):
         page.fill(CPU, "cuda growth", "text")
+
+
+def test_the_page_holds_what_was_measured_and_shows_its_figures(page):
+    text = page.PAGE.read_text()
+    assert page.filled(text) == text
+    for file in page.RESULTS.glob("*-speed.json"):
+        assert f"]({file.stem}.png)" in text
+        assert (page.PAGE.parent / f"{file.stem}.png").is_file()
 
 
 def test_the_page_has_a_place_for_every_table(page):

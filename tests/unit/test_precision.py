@@ -1,36 +1,41 @@
 """In which precision a run computes."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from trainstudy import precision, provenance
+from trainstudy import precision
 
-XEON_2019 = {"avx2", "avx512f", "avx512_vnni"}
-CASES = [  # flags of the processor, what its GPU can do (None: there is none), precision
-    ({"avx2"}, None, "fp32"),
-    (XEON_2019, None, "fp32"),
-    (XEON_2019 | {"avx512_bf16"}, None, "bf16"),
-    (XEON_2019 | {"avx512_bf16", "amx_bf16"}, None, "bf16"),
-    (set(), None, "fp32"),
-    ({"avx2"}, True, "bf16"),
-    ({"avx512_bf16"}, False, "fp32"),
+XEON_2019 = "avx2 avx512f avx512_vnni"
+CASES = [  # what Linux says, generations of the GPUs, whether they are AMD's, precision
+    ("flags\t\t: avx2\n", [], None, "fp32"),
+    (f"processor\t: 0\nflags\t\t: {XEON_2019}\n", [], None, "fp32"),
+    (f"flags\t\t: {XEON_2019} avx512_bf16\n\nflags\t\t: avx2\n", [], None, "bf16"),
+    (f"flags\t\t: {XEON_2019} amx_bf16 amx_tile\n", [], None, "bf16"),
+    ("Features\t: fp asimd bf16\n", [], None, "fp32"),
+    (None, [], None, "fp32"),
+    ("flags\t\t: avx2\n", [8], None, "bf16"),
+    ("flags\t\t: avx512_bf16\n", [7], None, "fp32"),
+    ("flags\t\t: avx2\n", [9, 7], None, "fp32"),
+    ("flags\t\t: avx2\n", [9], "6.2", "bf16"),
 ]
 
 
 @pytest.fixture(params=CASES, ids=str)
-def fast(request, monkeypatch):
+def fast(request, monkeypatch, tmp_path):
     """Pretend to be on some machine and return the precision that it is fast in."""
-    flags, of_gpu, expected = request.param
-
-    def is_bf16_supported(including_emulation):
-        assert not including_emulation
-        return of_gpu
-
-    monkeypatch.setattr(provenance, "processor_flags", lambda: flags)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: of_gpu is not None)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    text, cards, hip, expected = request.param
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(precision, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(torch.version, "hip", hip)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cards))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(major=cards[index])
+    )
     return expected
 
 
@@ -44,4 +49,4 @@ def test_what_is_wanted_is_taken_and_imitated_bf16_costs_a_warning(fast, wanted,
     assert precision.chosen(wanted) == wanted
     warned = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == (wanted == "bf16" and fast == "fp32")
-    assert all("set precision: fp32, or auto" in record.message for record in warned)
+    assert all("as with precision: fp32, which auto takes here" in r.message for r in warned)

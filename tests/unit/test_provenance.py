@@ -42,12 +42,6 @@ def test_the_processor_is_that_of_the_kernel(monkeypatch, text, name):
     assert provenance.machine()["processor"] == name
 
 
-def test_what_the_processor_can_do_is_what_the_kernel_says_of_the_first(monkeypatch):
-    text = "processor\t: 0\nflags\t\t: fpu avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu sse\n"
-    monkeypatch.setattr(Path, "read_text", lambda file: text)
-    assert provenance.processor_flags() == {"fpu", "avx512_bf16"}
-
-
 def test_without_the_kernels_list_the_processor_is_pythons(monkeypatch):
     def missing(file):
         raise FileNotFoundError
@@ -55,7 +49,6 @@ def test_without_the_kernels_list_the_processor_is_pythons(monkeypatch):
     monkeypatch.setattr(Path, "read_text", missing)
     monkeypatch.setattr(platform, "processor", lambda: "arm")
     assert provenance.machine()["processor"] == "arm"
-    assert provenance.processor_flags() == set()
 
 
 # The commit, in real repositories

@@ -65,7 +65,7 @@ def test_a_diverged_run_is_never_the_best_or_the_fastest(sentences):
     wild = VIT | {"validation_accuracy_best": 0.99, "seconds_training": 0.1, "status": "diverged"}
     text = sentences(a_run("vit-a", **VIT, seconds_training=2.0), a_run("vit-b", **wild))[1]
     assert "vit-a reaches validation accuracy" in text
-    assert "An epoch of training takes 2 s." in text
+    assert "An epoch of vit-a takes 2 s." in text
     assert sentences(a_run("vit-b", **wild))[1] == "Vision transformers. No run finished."
 
 
@@ -76,13 +76,14 @@ def test_the_fastest_and_the_slowest_are_named(sentences):
     assert "vit-b trains fastest, 0.909 s per epoch; vit-c is slowest, 123 s." in text
 
 
-def test_only_runs_of_one_machine_are_fastest_or_slowest(sentences):
+@pytest.mark.parametrize("elsewhere", [{"machine": OTHER_MACHINE}, {"threads": 2}], ids=str)
+def test_only_runs_of_one_machine_are_fastest_or_slowest(sentences, elsewhere):
     times = {"vit-a": 1.5, "vit-b": 0.9, "vit-c": 123.4}
     runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
-    elsewhere = a_run("vit-d", **VIT, seconds_training=0.1, machine=OTHER_MACHINE)
-    text = sentences(*runs, elsewhere)[1]
+    seeds = [a_run("vit-d", n, **VIT, seconds_training=0.1, **elsewhere) for n in range(4)]
+    text = sentences(*runs, *seeds)[1]
     assert "vit-b trains fastest, 0.9 s per epoch" in text
-    assert "vit-c is slowest, 123 s (on Abacus 9, 2 cores)." in text
+    assert "vit-c is slowest, 123 s (on Abacus 9, 2 cores, 1 thread)." in text
 
 
 # Measured beside published
@@ -157,7 +158,7 @@ def test_a_run_that_shared_its_gpu_is_never_the_fastest(sentences):
         a_run("vit-a", **VIT, seconds_training=1.0, gpu_shared=True),
         a_run("vit-b", **VIT, seconds_training=2.0),
     ]
-    assert "An epoch of training takes 2 s." in sentences(*runs)[1]
+    assert "An epoch of vit-b takes 2 s." in sentences(*runs)[1]
 
 
 def in_norm(norm: str, accuracy: float, **facts) -> dict:

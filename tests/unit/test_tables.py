@@ -9,7 +9,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from results import a_run, curve, frames, published
+from results import OTHER_MACHINE, a_run, curve, frames, published
 from trainstudy import tables
 
 ROOT = Path(__file__).parents[2]
@@ -271,6 +271,15 @@ def test_image_models_meet_at_equal_epochs_and_equal_seconds(tmp_path):
     assert table.loc["cnn-slow", "total s"] == 160
 
 
+def test_image_models_meet_at_equal_seconds_on_one_machine_only(tmp_path):
+    runs = [a_run("vit-a"), a_run("cnn-b"), a_run("cnn-c", machine=OTHER_MACHINE)]
+    metrics = [row for run in runs[:2] for row in curve(run, "validation", "accuracy", 0.2, 0.4)]
+    metrics += curve(runs[2], "validation", "accuracy", 0.9)
+    table = build("cnn-against-vit", study(tmp_path, runs, metrics))
+    seconds = table["validation accuracy after 20 s"]
+    assert seconds.dropna().to_dict() == {"vit-a": 0.4, "cnn-b": 0.4}
+
+
 def test_a_run_that_shared_its_gpu_sets_no_limit_and_has_no_time(tmp_path):
     alone, shared = a_run("vit-alone"), a_run("vit-shared", gpu_shared=True)
     metrics = curve(alone, "validation", "accuracy", 0.2, 0.4, 0.6)
@@ -351,7 +360,7 @@ def test_results_come_first_and_notes_last(tmp_path, name, first):
     runs = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
     table = build(name, study(tmp_path, runs))
     assert [*table.columns[: len(first)]] == first
-    assert "optimizer" in table.columns[-5:]
+    assert "optimizer" in table.columns[-6:]
 
 
 def test_departures_from_the_reports_data_are_named(tmp_path):
@@ -378,13 +387,34 @@ def test_wall_clock_names_the_processor_or_the_gpu(tmp_path):
     table = build("wall-clock", study(tmp_path, runs))
     assert table.loc["vit-cpu", "device"] == "Abacus 9, 2 cores"
     assert table.loc["lstm-gpu", "device"] == "Fast GPU"
-    assert table.loc["lstm-gpu", "threads"] == 4
+    assert table.loc["lstm-gpu", "threads"] == "4"
     assert table.loc["vit-cpu", "unit"] == "images/s"
     assert table.loc["lstm-gpu", "unit"] == "tokens/s"
     assert table.loc["vit-cpu", "training s per epoch"] == 3
     assert table.loc["vit-cpu", "evaluating s per epoch"] == 1
     assert table.loc["vit-cpu", "throughput"] == 2000
     assert "compiling s" not in table
+
+
+def test_of_each_machine_the_fastest_comes_first_and_seeds_name_all_theirs(tmp_path):
+    runs = [
+        a_run("vit-a", seconds_training=3.0),
+        a_run("vit-b", 1, seconds_training=2.0, precision="bf16"),
+        a_run("vit-b", 2, seconds_training=2.0, threads=2, precision="fp32"),
+        a_run("vit-c", seconds_training=1.0, machine=OTHER_MACHINE),
+        a_run("vit-d", 1, seconds_training=1.0, machine=OTHER_MACHINE),
+        a_run("vit-d", 2, seconds_training=1.0),
+    ]
+    table = build("wall-clock", study(tmp_path, runs))
+    assert table.device.to_dict() == {
+        "vit-b": "Abacus 9, 2 cores",
+        "vit-a": "Abacus 9, 2 cores",
+        "vit-d": "Babbage 1, 8 cores; Abacus 9, 2 cores",
+        "vit-c": "Babbage 1, 8 cores",
+    }
+    assert [*table.index] == ["vit-b", "vit-a", "vit-c", "vit-d"]
+    assert table.threads["vit-b"] == "1; 2"
+    assert table.precision["vit-b"] == "bf16; fp32"
 
 
 def test_seconds_of_compiling_stand_apart_where_they_were_measured(tmp_path):

@@ -53,8 +53,8 @@ def test_its_mistake_is_reported_as_it_says(example):
     example.write_text(example.read_text().replace("model: {depth: 3}", "modle: {depth: 3}"))
     with pytest.raises(config.ConfigError) as caught:
         resolve(example)
-    promised = re.search(r"^config\.yaml, line \d+, (.*)$", README, re.M)[1]
-    assert promised in str(caught.value)
+    promised = re.search(r"^config\.yaml(, line \d+, .*)$", README, re.M)[1]
+    assert f"{example}{promised}" in str(caught.value)
 
 
 def test_its_claim_can_be_added_as_it_stands(tmp_path):

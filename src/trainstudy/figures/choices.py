@@ -13,7 +13,7 @@ from trainstudy.figures.drawing import (
     panels,
     written,
 )
-from trainstudy.results import FAMILIES, SCORE, Results
+from trainstudy.results import FAMILIES, SCORE, Results, places
 
 SECONDS = "seconds per epoch (s)"
 
@@ -48,7 +48,12 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
                 f"{FAMILIES[one.family]}: {one.title}" if panel is row[0] else "",
             )
     legend(axes[0, 2], {}, {})
-    return Drawing(figure, "\n".join(_text(data, one, label) for one in found), data)
+    made = places(results.runs)
+    texts = [
+        _text(data, one, label, made[results.runs.experiment.isin(one.experiments)].nunique() == 1)
+        for one in found
+    ]
+    return Drawing(figure, "\n".join(texts), data)
 
 
 def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
@@ -88,18 +93,20 @@ def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
         panel.tick_params(axis="x", labelsize=8.5)
 
 
-def _text(data: pd.DataFrame, one: Comparison, label: str) -> str:
-    """Say which choice does best on validation data and which is quickest."""
+def _text(data: pd.DataFrame, one: Comparison, label: str, on_one_machine: bool) -> str:
+    """Say which choice does best on validation data and, on one machine, which is quickest."""
     own = data[data.experiment.isin(one.experiments) & (data.family == one.family)]
     score, metric = own[own.split == "validation"], SCORE[one.family]
     score = score[score.metric == metric].dropna(subset="value")
     if score.empty:
         return f"{FAMILIES[one.family]}: no run finished."
     best = score.loc[score.value.idxmin() if metric == "perplexity" else score.value.idxmax()]
+    text = (
+        f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
+        f"{written(best.value, metric)} ({label}: {best.choice})"
+    )
+    if not on_one_machine:
+        return f"{text}; the seconds are of several machines."
     quick = own[own.metric == SECONDS]
     quick = quick.loc[quick.value.idxmin()]
-    return (
-        f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
-        f"{written(best.value, metric)} ({label}: {best.choice}); shortest epochs "
-        f"{quick.value:.3g} s ({label}: {quick.choice})."
-    )
+    return f"{text}; shortest epochs {quick.value:.3g} s ({label}: {quick.choice})."

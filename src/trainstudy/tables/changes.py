@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from trainstudy import comparisons, estimates
-from trainstudy.results import SCORES, Results
+from trainstudy.results import SCORES, Results, places
 
 
 def single_changes(results: Results) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def single_changes(results: Results) -> pd.DataFrame:
                     row[name], row[f"{name} ±"] = estimates.difference(ours, theirs)
                     row[f"{split} {score} without"] = sum(theirs) / len(theirs)
         seconds = [list(runs.seconds_total.dropna()) for runs in pair]
-        if all(seconds):
+        if all(seconds) and places(pd.concat(pair)).nunique() == 1:
             added, _ = estimates.difference(*seconds)
             row["difference of seconds"] = added
             gained = row.get("difference of validation perplexity")

@@ -22,6 +22,7 @@ def add_notes(table: pd.DataFrame, results: Results) -> None:
     table["optimizer"] = groups["optimizer.name"].first()
     table["epochs"] = groups["epochs"].first()
     table["data"] = pd.Series(results.data).reindex(table.index)
+    table["precision"] = joined(runs, runs.precision)
     add_mark(table, "diverged", runs[runs.status == "diverged"])
     add_mark(table, "shared a GPU", runs[runs.gpu_shared.eq(True)])
     table["seeds"] = groups.size()
@@ -58,6 +59,12 @@ def add_reports(
         if len(values):
             name = f"{split} {metric}" if metric == "accuracy" else metric.replace("_", " ")
             table[f"{report}: {name}{unit}"] = values
+
+
+def joined(runs: pd.DataFrame, facts: pd.Series) -> pd.Series:
+    """Return what the runs of each experiment have of a fact, by experiment."""
+    known = facts.fillna("–").groupby(runs.experiment)
+    return known.agg(lambda own: "; ".join(dict.fromkeys(own)))
 
 
 def by_experiment(runs: pd.DataFrame, column: str) -> pd.Series:

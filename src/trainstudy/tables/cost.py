@@ -22,7 +22,7 @@ MIB = 2**20
 
 
 def wall_clock(results: Results) -> pd.DataFrame:
-    """Return seconds per epoch and throughput, fastest training first within a family."""
+    """Return seconds per epoch and throughput, fastest training first on a machine."""
     runs = results.undisturbed
     table = columns.heads(runs)
     for column, heading in (
@@ -38,11 +38,11 @@ def wall_clock(results: Results) -> pd.DataFrame:
     if runs.seconds_compiling.notna().any():
         columns.add(table, "compiling s", columns.by_experiment(runs, "seconds_compiling"))
     table["family"] = first["family"]
-    table["device"] = _machines(runs)
-    table["threads"] = first["threads"]
+    table["device"] = columns.joined(runs, machines(runs))
+    table["threads"] = columns.joined(runs, runs.threads.astype(str))
     columns.add_notes(table, results)
     columns.add_mark(table, "resumed", runs[runs.resumes > 0])
-    table = table.sort_values("training s per epoch")
+    table = table.sort_values(["device", "training s per epoch"])
     return table.sort_values("family", key=by_family, kind="stable").reset_index()
 
 
@@ -63,13 +63,13 @@ def equal_time(results: Results) -> pd.DataFrame:
             if values.notna().any():
                 columns.add(table, f"{metric} after {seconds // 60} min", values)
     table["family"] = runs.groupby("experiment").family.first()
-    table["machine"] = _machines(runs)
+    table["machine"] = columns.joined(runs, machines(runs))
     columns.add_notes(table, results)
     return _best_first(table)
 
 
 def _best_first(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort by family, and within it by the score after the longest time that any run reached."""
+    """Sort by family, machine and the score after the longest time that any run reached."""
     rank = pd.Series(0.0, index=table.index)
     for _, rows in table.groupby("family"):
         reached = rows.dropna(axis="columns", how="all")
@@ -77,7 +77,7 @@ def _best_first(table: pd.DataFrame) -> pd.DataFrame:
         if scores:
             lowest_first = "perplexity" in scores[-1]
             rank.update(rows[scores[-1]].rank(ascending=lowest_first, na_option="bottom"))
-    ranked = table.loc[rank.sort_values(kind="stable").index]
+    ranked = table.loc[rank.sort_values(kind="stable").index].sort_values("machine", kind="stable")
     return ranked.sort_values("family", key=by_family, kind="stable").reset_index()
 
 
@@ -92,7 +92,7 @@ def spent(results: Results) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "runs": runs.groupby("experiment").size(),
-            "machine": _machines(runs),
+            "machine": columns.joined(runs, machines(runs)),
             "CPU core-hours": runs[on_cpu].groupby("experiment").hours.sum(),
             "GPU seconds": runs[~on_cpu].groupby("experiment").seconds_total.sum(),
             "GPU energy (kJ)": runs.groupby("experiment").energy.sum(min_count=1) / 1000,
@@ -144,8 +144,3 @@ def memory_predicted(results: Results) -> pd.DataFrame:
         table["measured"] = "no GPU"
     columns.add_notes(table, results)
     return table.drop(columns=["epochs", "seeds", "interval"]).reset_index()
-
-
-def _machines(runs: pd.DataFrame) -> pd.Series:
-    """Return the machines of every experiment, by experiment."""
-    return machines(runs).groupby(runs.experiment).agg(lambda own: "; ".join(dict.fromkeys(own)))

@@ -9,7 +9,8 @@ import pandas as pd
 
 # Columns that are said once, above the table, where all rows agree.
 SAID_ONCE = [
-    "optimizer", "epochs", "data", "device", "machine", "threads", "seeds", "interval", "measured",
+    "optimizer", "epochs", "data", "precision", "device", "machine", "threads", "seeds", "interval",
+    "measured",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from trainstudy import estimates
-from trainstudy.results import Results
+from trainstudy.results import Results, at_main_place
 from trainstudy.tables import columns
 
 
@@ -50,7 +50,8 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, finished: pd.DataF
     heading = f"validation accuracy after {epochs} epochs"
     columns.add(table, heading, reached.set_index("experiment").value)
     keys = ["experiment", "seed"]
-    timed = results.timed_curves.query("metric == 'accuracy'").merge(finished[keys], on=keys)
+    own = at_main_place(finished)[keys]  # the seconds of another machine are others
+    timed = results.timed_curves.query("metric == 'accuracy'").merge(own, on=keys)
     if timed.empty:
         return
     seconds = timed.groupby(keys).seconds.max().min()  # where the first curve ends
