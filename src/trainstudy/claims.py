@@ -3,7 +3,7 @@
 A claim compares a quantity of runs (`of`: a column of runs.parquet, or one of results.facts) with
 that of other runs or with a number. With several seeds the 95 % interval of the difference decides;
 with one seed there is none, and a difference within the `margin` decides nothing, nor does one of
-times that equal runs may show.
+times that equal runs may show, nor one of accuracies that so few images leave to chance.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from trainstudy import estimates, quantities
+from trainstudy import data, estimates, quantities
 from trainstudy.results import PUBLISHED_DATASET, Results, learned_instead, places
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -72,7 +72,8 @@ def evaluate(claim: dict, results: Results) -> Verdict:
         for name in named
         if name not in missing
     }
-    steps = [_Step.of(claim, column, *pair, values) for pair in _pairs(claim, values)]
+    images = _images(column, rows)
+    steps = [_Step.of(claim, column, *pair, values, images) for pair in _pairs(claim, values)]
     outcomes = {step.outcome for step in steps}
     would = SUPPORTED if outcomes == {SUPPORTED} and not missing else UNDECIDED
     if CONTRADICTED in outcomes:
@@ -86,8 +87,16 @@ def evaluate(claim: dict, results: Results) -> Verdict:
         told.append(f"Undecided: {'; '.join(text for _, text in departures)}.")
     if len(computed := sorted(rows.precision.dropna().unique())) > 1:
         told.append(f"Computed in {' and '.join(computed)}.")
-    data = ", ".join(sorted({results.data[name] for name in rows.experiment})) or "–"
-    return Verdict(UNDECIDED if why else would, would, " ".join(told), data, why)
+    measured_on = ", ".join(sorted({results.data[name] for name in rows.experiment})) or "–"
+    return Verdict(UNDECIDED if why else would, would, " ".join(told), measured_on, why)
+
+
+def _images(column: str, rows: pd.DataFrame) -> int | None:
+    """Return how many images an accuracy is a share of, of several data sets the fewest."""
+    split = column.partition("_")[0]
+    sizes = [getattr(data.find(name), "HELD_OUT", {}).get(split) for name in {*rows.dataset}]
+    known = [size for size in sizes if size]
+    return min(known) if "accuracy" in column and known else None
 
 
 def _why(would: str, missing: list[str], departures: list[tuple[str, str]]) -> str | None:
@@ -189,11 +198,21 @@ class _Step:
     means: tuple[float, float]
     distance: float
     half: float | None
+    images: int | None
+    chance: float | None
     outcome: str
     needed: str
 
     @classmethod
-    def of(cls, claim: dict, column: str, one: str, other: str | float, values: dict) -> "_Step":
+    def of(
+        cls,
+        claim: dict,
+        column: str,
+        one: str,
+        other: str | float,
+        values: dict,
+        images: int | None,
+    ) -> "_Step":
         ours = values[one]
         if isinstance(other, str):
             means = (fmean(ours), fmean(values[other]))
@@ -201,8 +220,12 @@ class _Step:
         else:
             mean, half = estimates.interval(ours)
             means, distance = (mean, float(other)), mean - other
+        chance = None
+        if half is None and images:
+            shares = means if isinstance(other, str) else means[:1]
+            chance = estimates.sampling(shares, images)
         margin = _margin(claim.get("margin", 0), means[1])
-        by, error = claim.get("by", 0), half or 0.0
+        by, error = claim.get("by", 0), half or chance or 0.0
         match claim["are"]:
             case "equal":
                 beyond, within = abs(distance) - error > margin, abs(distance) + error <= margin
@@ -215,7 +238,7 @@ class _Step:
         if doubtful and abs(distance) < estimates.SPREAD_OF_TIMES * abs(means[1]):
             outcome = UNDECIDED
         needed = _needed(claim, column, doubtful)
-        return cls(column, one, other, means, distance, half, outcome, needed)
+        return cls(column, one, other, means, distance, half, images, chance, outcome, needed)
 
     def __str__(self) -> str:
         mine, theirs = (quantities.written(mean, self.column) for mean in self.means)
@@ -226,6 +249,9 @@ class _Step:
         """Return how sure the difference is."""
         if self.column in EXACT:
             return ""
+        if self.chance is not None:
+            points = f"{100 * self.chance:.1f} points"
+            return f" (one seed; {self.images:,} images leave ± {points} to chance)"
         if self.half is None:
             return " (one seed, no interval)"
         if self.half == 0:

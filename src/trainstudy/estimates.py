@@ -46,6 +46,16 @@ def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, flo
     return distance, _quantile(freedom) * math.sqrt(error)
 
 
+def sampling(shares: Sequence[float], count: int) -> float:
+    """Return half the 95 % interval of a share of `count` examples, or of a difference of shares.
+
+    By the size of the sample alone: 1.96 √(Σ p(1 - p) / n), the normal approximation. Shares of the
+    same examples differ by chance no more than that.
+    """
+    variances = [share * (1 - share) / count for share in shares]
+    return 1.96 * math.sqrt(sum(max(0.0, one) for one in variances))
+
+
 def inside(measured: pd.Series, published: pd.DataFrame) -> pd.Series:
     """Say which values lie between the published ones, ends included; None where one is missing."""
     ends = published.astype(float)  # objects, where neither report says anything

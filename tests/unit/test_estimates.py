@@ -26,6 +26,20 @@ def test_an_interval_is_the_t_interval_of_scipy(values):
     assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-6, abs=1e-9)
 
 
+@given(st.integers(1, 100_000), st.floats(0, 1))
+def test_the_chance_of_a_share_is_the_normal_interval_of_a_binomial(count, share):
+    half = stats.norm.ppf(0.975) * stats.binom.std(count, share) / count
+    assert estimates.sampling([share], count) == pytest.approx(half, rel=1e-4, abs=1e-12)
+
+
+def test_the_chance_of_a_difference_is_that_of_both_shares():
+    both = estimates.sampling([0.6, 0.7], 5_000)
+    assert both == pytest.approx(
+        math.hypot(estimates.sampling([0.6], 5_000), estimates.sampling([0.7], 5_000))
+    )
+    assert both == pytest.approx(0.0186, abs=5e-5)
+
+
 def test_an_interval_by_hand():
     # Three seeds 1, 2, 3: deviation 1, error 1/√3, t(0.975; 2) = 4.30265.
     mean, half = estimates.interval([1.0, 2.0, 3.0])

@@ -6,6 +6,8 @@ A data set module offers
     TOKENIZER the name of the vocabulary, for text
     VOCABULARY how many tokens that has, without padding, for text
     EXAMPLES  images or tokens of the training part: what jobs ask for follows from it (demand.py)
+    HELD_OUT  {"validation": images, "test": images}, for images: by how much chance alone moves
+              the accuracy of one run follows from it (claims.py); left out, it is taken as exact
     ORIGIN    one sentence: what the data are and where they come from; shown in the report
     EMBEDDED  True where the data come inside an installed package rather than by download
     SOURCES   {path: fetch.Source}, the files to download; {} where none are needed

@@ -8,6 +8,7 @@ from trainstudy.fetch import Source
 KIND = "images"
 SHAPE = (3, 32, 32)
 EXAMPLES = 45_000
+HELD_OUT = {"validation": 5_000, "test": 10_000}
 EMBEDDED = False
 ORIGIN = "CIFAR-10 (Krizhevsky, 2009): 50,000 training and 10,000 test images in ten classes"
 

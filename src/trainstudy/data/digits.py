@@ -5,6 +5,7 @@ from pathlib import Path
 KIND = "images"
 SHAPE = (1, 8, 8)
 EXAMPLES = 1_295
+HELD_OUT = {"validation": 143, "test": 359}
 EMBEDDED = True
 ORIGIN = "1,797 handwritten digits (UCI, 1998), as embedded in scikit-learn"
 SOURCES: dict = {}
