@@ -37,7 +37,7 @@ def test_the_end_of_the_output_says_where_the_time_went(finished):
         "make_tables": "1", "plot_figures": "1", "write_report": "1",
     }  # fmt: skip
     assert re.search(r"\(train: [0-9.]+ s in epochs", summary)
-    assert "report.html" in summary
+    assert "The report: results/tiny/report.html" in summary
 
 
 def test_every_rule_leaves_a_log_with_its_progress(finished):
@@ -122,7 +122,8 @@ def test_runs_divide_the_cores_among_them(fresh, seeds, threads):
     fresh.config |= {"select": ["vit-a"], "seeds": seeds, "threads": "auto"}
     fresh.write_config()
     row = fresh.result("runs/vit-a/42/run.parquet")
-    fresh.snakemake("--cores", "2", str(row.relative_to(fresh.folder)))
+    output = fresh.snakemake("--cores", "2", str(row.relative_to(fresh.folder)))
+    assert "The report:" not in output  # there is none yet
     assert pq.read_table(row)["threads"].to_pylist() == [threads]
 
 

@@ -37,10 +37,11 @@ def in_report(name):
 
 
 def closing_words():
-    """Return where the time of this call went, and where the report is."""
+    """Return where the time of this call went, and where the report is, if there is one."""
     spent = timing.where_time_went(
         [Path(RESULTS, "benchmarks"), Path("data/benchmarks")],
         runs=[*Path(RESULTS).glob("runs/*/*/run.parquet")],
         since=STARTED,
     )
-    return f"{spent}\nThe report: {RESULTS}/report.html".strip()
+    page = Path(RESULTS, "report.html")
+    return f"{spent}\nThe report: {page}".strip() if page.exists() else spent
