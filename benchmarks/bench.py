@@ -117,7 +117,7 @@ def count_flops(case: str) -> float:
     layer forward, and twice that backward. In bf16, where attention is written out: the fused
     kernel of a CPU it does not know either.
     """
-    settings = experiment(case, {"precision": "bf16"})
+    settings = experiment(case, {}) | {"precision": "bf16"}
     vocabulary = 40_479
     data = dataset(settings, vocabulary)
     table, extra = None, 0.0
