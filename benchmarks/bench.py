@@ -183,8 +183,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="turns of each side")
     chosen = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    result = facts() | {"precision": precision.chosen("auto")}
-    result |= {"ceilings": ceilings(device), "cases": {}}
+    result = facts() | {
+        "precision": precision.chosen("auto"),
+        "ceilings": ceilings(device),
+        "cases": {},
+    }
     for case in chosen.cases:
         result["cases"][case] = found = compare(case, chosen.rounds)
         print(row(case, found), flush=True)

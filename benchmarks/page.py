@@ -209,8 +209,10 @@ def filled(page: str) -> str:
 def main() -> None:
     PAGE.write_text(filled(PAGE.read_text()))
     for file in sorted(RESULTS.glob("*.json")):
-        if figure := FIGURES.get(file.stem.split("-")[-1]):
-            figure[0](json.loads(file.read_text()), ROOT / "docs" / f"{file.stem}.png")
+        name = file.stem.split("-")[-1]
+        if name in FIGURES:
+            draw, _ = FIGURES[name]
+            draw(json.loads(file.read_text()), ROOT / "docs" / f"{file.stem}.png")
     print(f"written: {PAGE.relative_to(ROOT)}")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from trainstudy import config, estimates, origin, results, summary
+from trainstudy.tables import columns
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -51,7 +52,7 @@ def _row(runs: pd.DataFrame, score: str, shown: float, published: pd.Series) -> 
         f"`{name}`", str(len(runs)), _written(shown, score), *(_written(v, score) for v in both),
         inside, _with_interval(list(runs[f"test_{score}_best"]), score),
         _seconds(runs.seconds_training.mean()),
-        "; ".join(dict.fromkeys(runs.precision + ", " + results.machines(runs))),
+        columns.joined(runs, runs.precision + ", " + results.machines(runs)).item(),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

@@ -93,10 +93,11 @@ def evaluate(claim: dict, results: Results) -> Verdict:
 
 def _images(column: str, rows: pd.DataFrame) -> int | None:
     """Return how many images an accuracy is a share of, of several data sets the fewest."""
+    if "accuracy" not in column:
+        return None
     split = column.partition("_")[0]
     sizes = [getattr(data.find(name), "HELD_OUT", {}).get(split) for name in {*rows.dataset}]
-    known = [size for size in sizes if size]
-    return min(known) if "accuracy" in column and known else None
+    return min(filter(None, sizes), default=None)
 
 
 def _why(would: str, missing: list[str], departures: list[tuple[str, str]]) -> str | None:

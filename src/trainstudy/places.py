@@ -199,8 +199,7 @@ def _walk(
             behind: dict[tuple, int] = {}
             yield from _walk(loader, part, path, file, behind)
             # What stands in the mapping itself, or in an earlier part, hides what is merged in.
-            hidden = {below for below in behind if below[len(path)] in seen}
-            lines |= {below: behind[below] for below in behind.keys() - hidden}
+            lines |= {b: line for b, line in behind.items() if b[len(path)] not in seen}
             seen |= {below[len(path)]: line for below, line in behind.items()}
 
 

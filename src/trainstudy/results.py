@@ -151,10 +151,10 @@ def places(runs: pd.DataFrame) -> pd.Series:
 
 
 def at_main_place(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs made where most experiments were; of equals the first by name."""
+    """Return those of some runs made where most experiments were; of equals the first by name."""
     made = places(runs)
     experiments = runs.groupby(made).experiment.nunique()
-    return runs[made == experiments.idxmax()] if len(runs) else runs
+    return runs[made == experiments.idxmax()]
 
 
 def _machine(device: str, machine: str) -> str:

@@ -903,31 +903,36 @@ def test_a_key_that_came_by_a_merge_is_found_in_its_file(write):
     assert f"{file}, line 6, nonsense: unknown key" in complaint(file)
 
 
-def test_keys_that_came_by_merges_stand_where_their_values_do(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "expected", "places_of_all"),
+    [
+        pytest.param(
+            "one: &one\n  a: 1\n  b: {x: 1}\n"
+            "two: &two\n  b: {x: 2, y: 2}\n  c: 2\n"
+            "all:\n  <<: [*one, *two]\n  a: 3\n",
+            {"a": 3, "b": {"x": 1}, "c": 2},
+            {("a",): 9, ("b",): 3, ("b", "x"): 3, ("c",): 6},
+            id="the first of several parts wins",
+        ),
+        pytest.param(
+            "one: &one\n  a: {x: 1}\n  b: 1\n"
+            "two: &two\n  <<: *one\n  c: 2\n"
+            "all:\n  <<: *two\n  a: {y: 3}\n",
+            {"a": {"y": 3}, "b": 1, "c": 2},
+            {("a",): 9, ("a", "y"): 9, ("b",): 3, ("c",): 6},
+            id="a merge in a merge, and an own key that hides all of what it replaces",
+        ),
+    ],
+)
+def test_keys_that_came_by_merges_stand_where_their_values_do(
+    tmp_path, text, expected, places_of_all
+):
     file = tmp_path / "merged.yaml"
-    file.write_text(
-        "one: &one\n  a: 1\n  b: {x: 1}\n"
-        "two: &two\n  b: {x: 2, y: 2}\n  c: 2\n"
-        "all:\n  <<: [*one, *two]\n  a: 3\n"
-    )
+    file.write_text(text)
     content, lines, complaints = places.read(file)
-    assert content["all"] == {"a": 3, "b": {"x": 1}, "c": 2}
+    assert content["all"] == expected
     own = {path[1:]: line for path, line in lines.items() if path[0] == "all" and path[1:]}
-    assert own == {("a",): 9, ("b",): 3, ("b", "x"): 3, ("c",): 6}
-    assert complaints == []
-
-
-def test_a_merge_may_hold_a_merge_and_an_own_key_hides_all_of_what_it_replaces(tmp_path):
-    file = tmp_path / "merged.yaml"
-    file.write_text(
-        "one: &one\n  a: {x: 1}\n  b: 1\n"
-        "two: &two\n  <<: *one\n  c: 2\n"
-        "all:\n  <<: *two\n  a: {y: 3}\n"
-    )
-    content, lines, complaints = places.read(file)
-    assert content["all"] == {"a": {"y": 3}, "b": 1, "c": 2}
-    own = {path[1:]: line for path, line in lines.items() if path[0] == "all" and path[1:]}
-    assert own == {("a",): 9, ("a", "y"): 9, ("b",): 3, ("c",): 6}
+    assert own == places_of_all
     assert complaints == []
 
 

@@ -12,7 +12,7 @@ def single_changes(results: Results) -> pd.DataFrame:
     """Return a row for every two experiments that differ in one setting, with what that brought.
 
     Scores are those of the best epoch. Differences are with the change minus without it, and have
-    an interval (Welch's) where both have several seeds.
+    an interval (Welch's) where both have several seeds; seconds only where both share a place.
     """
     rows = []
     known = results.undisturbed
