@@ -22,6 +22,7 @@ from trainstudy import precision, provenance
 HERE = Path(__file__).parent
 # Steps of one turn (textbook, ours), so that a turn takes some seconds on two cores.
 TURNS = {"vit-2": (6, 30), "vit-6": (3, 12), "resnet": (8, 30), "lstm-1": (1, 3), "lstm-4": (1, 3)}
+WARM_UP = 5 if torch.cuda.is_available() else 3  # steps; on a GPU the fourth of ours is recorded
 # As workflow/rules/common.smk sets them for every job.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "67108864",
@@ -81,7 +82,7 @@ def compare(case: str, rounds: int) -> dict:
     longer = 10 if torch.cuda.is_available() else 1
     steps = {side: longer * turn for side, turn in zip(sides, TURNS[case], strict=True)}
     for side in sides.values():
-        side.take(3, keep=False)
+        side.take(WARM_UP, keep=False)
     for _ in range(rounds):
         for name, side in sides.items():
             side.take(steps[name])

@@ -4,7 +4,7 @@ Writes benchmarks/results/<kind>-growth.json and -profile.json, for benchmarks/p
 """
 
 import torch
-from bench import Side, facts, save, spread
+from bench import WARM_UP, Side, facts, save, spread
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from worker import EXPERIMENTS, VOCABULARY, dataset, experiment, ours
@@ -24,7 +24,7 @@ def sweep(case: str, setting: str, values: list[int]) -> dict:
     plain = {} if case.startswith("lstm") else {"compile": False}
     sides = {value: Side("ours", case, plain | {setting: value}) for value in values}
     for side in sides.values():
-        side.take(2, keep=False)
+        side.take(WARM_UP, keep=False)
     for _ in range(ROUNDS):
         for side in sides.values():
             side.take(STEPS)
@@ -43,7 +43,7 @@ def costs(case: str, steps: int = 3) -> list[tuple[str, float]]:
     table = None
     if settings["family"] == "lstm":
         table = torch.randn(VOCABULARY, settings["model"]["embedding_size"], device=device) * 0.1
-    step = ours(settings, dataset(settings, VOCABULARY), table, device)
+    step = ours(settings, dataset(settings, VOCABULARY), table, device, recorded=False)
     step()
     activities, key = [ProfilerActivity.CPU], "self_cpu_time_total"
     if device.type == "cuda":

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # What to run where a GPU is at hand, in parts that each fit ten minutes:
 #   benchmarks/on_gpu.sh tests | bench | costs | sharing | page | study [arguments of snakemake]
-# PYTHON (python3) needs torch with CUDA, torchvision and the packages of requirements/dev.txt; the
-# browser's tests are skipped without playwright.
+# PYTHON (python3) needs torch with CUDA, torchvision, pytest, hypothesis and the packages of
+# requirements/run.txt. The tests of downloads and of the page in a browser need more, and no GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH} TORCHINDUCTOR_COMPILE_THREADS=4
 python=${PYTHON:-python3}
 case "${1:-}" in
   # Read when CUDA's matrix products are first used, which is before some test asks for it.
-  tests) CUBLAS_WORKSPACE_CONFIG=:4096:8 "$python" -m pytest -q tests/unit "${@:2}" ;;
+  tests) CUBLAS_WORKSPACE_CONFIG=:4096:8 "$python" -m pytest -q tests/unit \
+    --ignore tests/unit/test_fetch.py --ignore tests/unit/test_page.py "${@:2}" ;;
   bench) "$python" benchmarks/bench.py --rounds 5 "${@:2}" ;;
   costs | sharing | page) "$python" "benchmarks/$1.py" ;;
   study) "$python" -m snakemake --cores "$(nproc)" --resources gpu=1 "${@:2}" ;;

@@ -19,6 +19,7 @@ from worker import experiment
 
 from trainstudy import compilation, data, models, optimizers
 from trainstudy.arrays import Dataset
+from trainstudy.step import try_batch
 from trainstudy.tasks import TASKS, Task, stream
 
 # The text ships inside Python and is short: small batches give an epoch of about 100 steps.
@@ -49,9 +50,8 @@ def learn(case: str, variant: str, seed: int, epochs: int, prepared: Path) -> di
     model = models.build(settings["family"], settings["model"], dataset.manifest).to(device)
     task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
     optimizer = optimizers.build(settings["optimizer"], model)
-    learner = model
-    if settings.get("compile"):
-        learner, _ = compilation.compile_training(task, model)
+    learner = compilation.compiled(model) if settings.get("compile") else model
+    try_batch(task, learner)
     model.train()
     losses = torch.zeros(epochs * task.steps, device=device)
     for step, batch in enumerate(batches(task, dataset, variant, epochs)):

@@ -9,7 +9,7 @@ import statistics
 import time
 
 import torch
-from bench import Side, facts, save
+from bench import WARM_UP, Side, facts, save
 
 CASES = {"vit-2": 20, "resnet": 20, "lstm-1": 2}  # steps of a job in one turn
 ROUNDS = 5
@@ -43,7 +43,7 @@ def compare(case: str, steps: int) -> dict[str, float]:
     }
     for team in teams.values():
         for side in team:
-            side.take(3, keep=False)
+            side.take(WARM_UP, keep=False)
     rates: dict[str, list[float]] = {name: [] for name in teams}
     for _ in range(ROUNDS):
         for name, team in teams.items():

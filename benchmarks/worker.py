@@ -4,10 +4,11 @@ It reads a number of steps per line and answers with one line of JSON: seconds p
 their mean), and the peak of memory beyond what the process held before the model was made.
 """
 
+import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import yaml
 from trainstudy import compilation, models, optimizers, precision, tasks
 from trainstudy.arrays import Dataset
 from trainstudy.config import resolve
+from trainstudy.step import Step, try_batch
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {
@@ -70,31 +72,22 @@ def dataset(settings: dict, vocabulary: int) -> Dataset:
     return Dataset(arrays, manifest | {"shapes": shapes})
 
 
-def ours(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], None]:
+def ours(
+    settings: dict, data: Dataset, table, device: torch.device, recorded: bool = True
+) -> Callable[[], object]:
     """Return the project's own training step."""
     model = models.build(settings["family"], settings["model"], data.manifest, table).to(device)
     task = tasks.TASKS[data.manifest["kind"]](data, settings, 42, device)
     optimizer = optimizers.build(settings["optimizer"], model)
     model.train()
-    learner = model
-    if settings.get("compile"):
-        learner, _ = compilation.compile_training(task, model)
+    learner = compilation.compiled(model) if settings.get("compile") else model
+    try_batch(task, learner)
 
-    def batches() -> Iterator:
-        epoch = 0
-        while True:
-            epoch += 1
-            yield from task.batches(epoch)
-
-    stream = batches()
-
-    def step() -> None:
-        objective, _ = task.loss(learner, next(stream))
-        optimizer.zero_grad(set_to_none=True)
-        objective.backward()
-        optimizer.step()
-
-    return step
+    augmentation = tasks.stream(42, 1, "augmentation", device)
+    clipping = settings["gradient_clipping"]
+    advance = Step(task, learner, optimizer, clipping, augmentation, recorded)
+    steps = itertools.chain.from_iterable(map(task.rows, itertools.count(1)))
+    return lambda: advance(next(steps))
 
 
 def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], None]:

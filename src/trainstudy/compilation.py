@@ -1,4 +1,4 @@
-"""Compiled training steps, for the models whose settings ask for them."""
+"""Compiled training steps, and the compiler that it takes."""
 
 import logging
 import os
@@ -6,13 +6,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from typing import cast
 
 import torch
 from torch import nn
-
-from trainstudy.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -31,41 +28,29 @@ def compiler() -> str | None:
     return f"{shlex.join(command)}: {said.partition(chr(10))[0]}"
 
 
+def available() -> bool:
+    """Say whether there is a compiler."""
+    return bool(_command())
+
+
 def _command() -> list[str]:
     """Return the command of a C++ compiler; empty where there is none."""
     found = shutil.which(USUAL)
     return shlex.split(os.environ.get("CXX", "")) or ([found] if found else [])
 
 
-def compile_training(task: Task, model: nn.Module) -> tuple[nn.Module, float | None]:
-    """Return the model with compiled training steps, and the seconds that compiling took.
+def compiled(model: nn.Module) -> nn.Module:
+    """Return the model with compiled training steps; its first batch waits for the compiler.
 
-    One batch is tried, so that no later step waits for the compiler. Without a C++ compiler the
-    model comes back as it is, with a warning and None.
+    Without a C++ compiler the model comes back as it is, with a warning.
     """
-    if not _command():
+    if not available():
         log.warning(
             "no C++ compiler (%s) on PATH: training steps are not compiled, which costs vision "
             "transformers about a tenth of their speed; install it, name another one in the "
             "environment variable CXX, or set compile: false",
             USUAL,
         )
-        return model, None
-    began = time.perf_counter()
+        return model
     log.info("compiling the training step; takes up to a minute the first time on a machine")
-    compiled = cast(nn.Module, torch.compile(model))
-    try_batch(task, compiled)
-    return compiled, time.perf_counter() - began
-
-
-def try_batch(task: Task, model: nn.Module) -> None:
-    """Let one batch go forward and backward; it leaves weights, gradients and buffers as they were.
-
-    What is made when first used, compiled code or a GPU's libraries, is there afterwards.
-    """
-    model.train()
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    task.loss(model, next(task.batches(1)))[0].backward()
-    model.zero_grad(set_to_none=True)
-    for name, buffer in model.named_buffers():
-        buffer.copy_(buffers[name])
+    return cast(nn.Module, torch.compile(model))

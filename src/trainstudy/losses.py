@@ -1,12 +1,19 @@
 """The output layer of a language model and its cross-entropy, without ever holding all logits."""
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from trainstudy import compilation
+
 ROWS = 512  # tokens whose logits exist at a time
 SOFTMAX_ROWS = 64  # of them in float32 on a CPU, about what its caches hold
+# What a GPU's vocabulary is rounded up to: with 40,479 words, an odd number, no row but the first
+# begins where its matrix units can read from, and the two products reach a seventh of the ceiling.
+ALIGNMENT = 64
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -23,28 +30,33 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         need_features, need_weight = ctx.needs_input_grad[:2]
         counted = targets > 0
-        table, rows = weight.to(dtype), features.to(dtype)
+        table, rows = _aligned(weight, dtype), features.to(dtype)
+        softmax = _softmax_of(features.device.type)
         losses, smooth = torch.empty(2, len(rows), device=features.device)
         grad_features = torch.empty_like(rows) if need_features else None
         # Without gradients enabled a trained table still asks for its own, the features do not.
-        grad_weight = torch.zeros_like(weight) if need_weight and need_features else None
+        grad_table = None
+        if need_weight and need_features:
+            grad_table = torch.zeros_like(table, dtype=weight.dtype)
         # Every chunk writes over it: fresh pages for such a block cost as much as its softmax.
-        logits = rows.new_empty(min(ROWS, len(rows)), len(weight))
+        logits = rows.new_empty(min(ROWS, len(rows)), len(table))
         for begin in range(0, len(rows), ROWS):
             chunk = slice(begin, min(begin + ROWS, len(rows)))
-            block = logits[: chunk.stop - begin]  # (R, V)
+            block = logits[: chunk.stop - begin]  # (R, V), and what aligns it, which stays 0
             torch.mm(rows[chunk], table.T, out=block)
-            _softmax(block, targets[chunk], losses[chunk], smooth[chunk], smoothing, need_features)
+            words, part = block[:, : len(weight)], (losses[chunk], smooth[chunk])
+            softmax(words, targets[chunk], *part, smoothing, need_features)
             keep = counted[chunk, None]
             if grad_features is not None:
                 torch.mul(block @ table, keep, out=grad_features[chunk])
-            if grad_weight is not None:
-                grad_weight += block.T @ (rows[chunk] * keep)
+            if grad_table is not None:
+                grad_table += block.T @ (rows[chunk] * keep)
         losses *= counted
         mean = (1 - smoothing) * losses.sum()
         if smoothing:
             mean += smoothing * (smooth * counted).sum()
         count = counted.sum().clamp(min=1)
+        grad_weight = None if grad_table is None else grad_table[: len(weight)]
         ctx.save_for_backward(grad_features, grad_weight, count)
         ctx.mark_non_differentiable(losses)
         ctx.dtype = features.dtype
@@ -57,6 +69,48 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if grad_weight is not None:
             grad_weight = grad_weight.mul_(scale)
         return (grad_features * scale).to(ctx.dtype), grad_weight, None, None, None
+
+
+def _aligned(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the weight (V, E) in a dtype, on a GPU with rows of 0 below up to the alignment."""
+    if not weight.is_cuda:
+        return weight.to(dtype)
+    rows = len(weight) + -len(weight) % ALIGNMENT
+    table = weight.new_zeros(rows, weight.shape[1], dtype=dtype)
+    table[: len(weight)] = weight
+    return table
+
+
+@functools.cache
+def _softmax_of(device: str) -> Callable[..., None]:
+    """Return how the softmax is computed on a kind of device.
+
+    On a GPU it's compiled: in one kernel instead of five it takes half of the time, and no float32
+    copy of the logits is made.
+    """
+    if device == "cuda" and compilation.available():
+        return cast(Callable[..., None], torch.compile(_softmax_at_once, dynamic=False))
+    return _softmax
+
+
+def _softmax_at_once(
+    logits: Tensor,
+    targets: Tensor,
+    losses: Tensor,
+    smooth: Tensor,
+    smoothing: float,
+    gradient: bool,
+) -> None:
+    """Do what `_softmax` does, in words that the compiler makes one kernel of."""
+    logits_32 = logits.float()
+    total = logits_32.logsumexp(dim=1, keepdim=True)
+    losses.copy_((total - logits_32.gather(1, targets[:, None]))[:, 0])
+    if smoothing:
+        smooth.copy_(total[:, 0] - logits_32.mean(dim=1))
+    if gradient:
+        hit = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
+        wanted = hit * (1 - smoothing) + smoothing / logits.shape[1]
+        logits.copy_((logits_32 - total).exp() - wanted)
 
 
 def _softmax(

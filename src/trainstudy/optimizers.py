@@ -4,13 +4,17 @@ import bisect
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def build(settings: dict, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimizer for everything in the model that is trained."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"], "fused": True}
+    # On a GPU the rate lies where a recorded step can read it.
+    rate = settings["lr"]
+    if weights[0].is_cuda:
+        rate = torch.tensor(rate, device=weights[0].device)
+    common = {"lr": rate, "weight_decay": settings["weight_decay"], "fused": True}
     match settings["name"]:
         case "adam":
             return torch.optim.Adam(weights, **common)
@@ -22,6 +26,15 @@ def build(settings: dict, model: nn.Module) -> torch.optim.Optimizer:
             return torch.optim.SGD(weights, momentum=settings["momentum"], **common)
         case name:
             raise ValueError(f"no optimizer '{name}'")
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let the next step of an optimizer, recorded or not, be taken at a learning rate."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def learning_rate_factor(settings: dict, progress: float, epochs: int) -> float:

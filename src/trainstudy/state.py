@@ -14,7 +14,7 @@ from trainstudy.checkpoint import Saved
 from trainstudy.gpu import Claim
 from trainstudy.tasks import Task, stream
 
-PLAIN = ("epoch", "step", "began", "trained")
+PLAIN = ("epoch", "step", "learning_rate", "began", "trained")
 OF_EPOCH = ("losses", "norms", "scores")
 OF_OUTCOME = (
     "rows",
@@ -68,6 +68,7 @@ class State:
         self.outcome = Outcome(started=now, places=[_place(task.device)])
         self.epochs, self.patience = settings["epochs"], settings["early_stopping"]
         self.epoch, self.step = 1, 0  # the epoch in progress, and how many of its steps are done
+        self.learning_rate = settings["optimizer"]["lr"]  # of the last step
         self.began = 0.0  # when the epoch began
         self.trained: float | None = None  # when its last step ended
         # Filled on the device, where reading them at every step would stop it; and made once,
@@ -134,7 +135,6 @@ class State:
         facts = {name: getattr(self, name) for name in PLAIN}
         facts |= {name: getattr(self.outcome, name) for name in OF_OUTCOME}
         facts |= {"seconds": self.clock(), "memory": self.outcome.memory, "gpu": self.meter.read()}
-        facts["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
@@ -153,7 +153,7 @@ class State:
         self.outcome.places = [*dict.fromkeys([*self.outcome.places, *here])]
         self.outcome.memory = facts["memory"]
         self.model.load_state_dict(_part(tensors, "model."))
-        self._restore_optimizer(_part(tensors, "optimizer."), facts["learning_rate"])
+        self._restore_optimizer(_part(tensors, "optimizer."))
         for name in OF_EPOCH:
             getattr(self, name).copy_(tensors[name])
         self.task.carried.copy_(tensors["carried"])
@@ -183,7 +183,7 @@ class State:
         if self.task.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.task.device)
 
-    def _restore_optimizer(self, tensors: dict[str, Tensor], learning_rate: float) -> None:
+    def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
         weights = [w for group in self.optimizer.param_groups for w in group["params"]]
         values: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -194,8 +194,6 @@ class State:
             like = weight if tensor.shape == weight.shape else tensor
             values.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": values})
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from trainstudy.checkpoint import Interrupted, Unsaved
 from trainstudy.gpu import Claim
 from trainstudy.progress import Progress
 from trainstudy.state import Outcome, State
+from trainstudy.step import Step, try_batch
 from trainstudy.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -41,16 +42,21 @@ def fit(
     learner, compiling = model, None
     with checkpoints.stoppable():
         if settings.get("compile"):
-            learner, compiling = compilation.compile_training(task, model)
+            learner = compilation.compiled(model)
+        if learner is not model:
+            compiling = try_batch(task, learner)
         elif task.device.type == "cuda":  # whose libraries would load in the first epoch's time
-            compilation.try_batch(task, model)
+            try_batch(task, model)
     state = State(task, model, settings, card)
     _resume(state, checkpoints)
     state.add_compiling(compiling)
+    advance = Step(
+        task, learner, state.optimizer, settings["gradient_clipping"], state.augmentation
+    )
     progress = Progress(task, state.epochs, (state.epoch - 1) * task.steps + state.step)
     try:
         while not state.is_trained():
-            _run_epoch(state, learner, settings, checkpoints, progress)
+            _run_epoch(state, advance, settings, checkpoints, progress)
             state.end_epoch()
             checkpoints.save(*state.capture())
         with checkpoints.stoppable():
@@ -78,11 +84,11 @@ def _resume(state: State, checkpoints: Unsaved) -> None:
 
 
 def _run_epoch(
-    state: State, learner: nn.Module, settings: dict, checkpoints: Unsaved, progress: Progress
+    state: State, advance: Step, settings: dict, checkpoints: Unsaved, progress: Progress
 ) -> None:
-    """Train and validate one epoch, or what is left of it; `learner` is the model as it trains."""
+    """Train and validate one epoch, or what is left of it."""
     task, outcome, epoch = state.task, state.outcome, state.epoch
-    scores = _train_epoch(state, learner, settings, checkpoints, progress)
+    scores = _train_epoch(state, advance, settings, checkpoints, progress)
     state.note_memory(memory.peaks(task.device))
     if state.trained is None:
         state.trained = state.clock()
@@ -94,7 +100,7 @@ def _run_epoch(
         raise
     trained, done = state.trained, state.clock()
     seconds = trained - state.began
-    rate = {"seconds": seconds, "learning_rate": state.optimizer.param_groups[0]["lr"]}
+    rate = {"seconds": seconds, "learning_rate": state.learning_rate}
     outcome.record(epoch, "train", scores | rate, trained)
     outcome.record(epoch, "validation", validation | {"seconds": done - trained}, done)
     progress.epoch_line(epoch, scores, validation, seconds)
@@ -104,27 +110,22 @@ def _run_epoch(
 
 
 def _train_epoch(
-    state: State, learner: nn.Module, settings: dict, checkpoints: Unsaved, progress: Progress
+    state: State, advance: Step, settings: dict, checkpoints: Unsaved, progress: Progress
 ) -> dict[str, float]:
-    task, model, optimizer, epoch = state.task, state.model, state.optimizer, state.epoch
-    learner.train()
+    task, epoch = state.task, state.epoch
+    advance.learner.train()
     if state.step == 0:
         state.begin_epoch()
-    batches = task.batches(epoch, state.augmentation, state.step)
-    for step, batch in enumerate(batches, start=state.step):
-        rate = optimizers.learning_rate_factor(
+    for step, rows in enumerate(task.rows(epoch)[state.step :], start=state.step):
+        factor = optimizers.learning_rate_factor(
             settings["schedule"], epoch - 1 + (step + 0.5) / task.steps, settings["epochs"]
         )
-        for group in optimizer.param_groups:
-            group["lr"] = settings["optimizer"]["lr"] * rate
-        objective, batch_scores = task.loss(learner, batch)
-        optimizer.zero_grad(set_to_none=True)
-        objective.backward()
-        state.norms[step] = _clip(model, settings["gradient_clipping"])
-        optimizer.step()
+        state.learning_rate = settings["optimizer"]["lr"] * factor
+        optimizers.set_learning_rate(state.optimizer, state.learning_rate)
+        objective, state.norms[step], batch_scores = advance(rows)
         if step + 1 == min(memory.WARM_UP_STEPS, task.steps - 1):
             memory.forget_peaks(task.device)
-        state.losses[step] = objective.detach()
+        state.losses[step] = objective
         first = step * task.batch_size
         state.scores[:, first : first + batch_scores.shape[1]] = batch_scores
         state.step = step + 1
@@ -135,13 +136,6 @@ def _train_epoch(
             checkpoints.save(*state.capture())
     _check(state.losses, epoch)
     return task.summarise("train", state.scores) | metrics.gradient(state.norms.cpu().numpy())
-
-
-def _clip(model: nn.Module, limit: float | None) -> Tensor:
-    """Return the L2 norm () of the whole gradient, which is then shortened to `limit`."""
-    if limit:
-        return nn.utils.clip_grad_norm_(model.parameters(), limit)
-    return nn.utils.get_total_norm([w.grad for w in model.parameters() if w.grad is not None])
 
 
 def _check(losses: Tensor, epoch: int) -> None:

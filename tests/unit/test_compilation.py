@@ -13,6 +13,8 @@ from torch._inductor import config as inductor
 from test_trainer import run, settings, start, timeless, values
 from tiny import AUGMENTATION, MODELS
 from trainstudy import compilation, trainer
+from trainstudy.step import try_batch
+from trainstudy.trainer import fit
 
 
 @pytest.fixture
@@ -28,12 +30,9 @@ def eager(monkeypatch):
 def test_the_trial_batch_leaves_no_trace(name, compiles):
     task, model = start(settings(name))
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    if compiles:
-        compiled, seconds = compilation.compile_training(task, model)
-        assert compiled is not model
-        assert seconds > 0
-    else:
-        compilation.try_batch(task, model)
+    learner = compilation.compiled(model) if compiles else model
+    assert (learner is not model) == compiles
+    assert try_batch(task, learner) > 0
     assert all(weight.grad is None for weight in model.parameters())
     after = model.state_dict()
     assert after.keys() == before.keys()
@@ -60,7 +59,7 @@ def test_a_compiled_run_learns_what_an_uncompiled_one_learns(name, options):
 
 @pytest.mark.usefixtures("eager")
 def test_time_of_compiling_is_kept_apart(monkeypatch):
-    monkeypatch.setattr(compilation, "compile_training", lambda task, model: (model, 1234.5))
+    monkeypatch.setattr(trainer, "try_batch", lambda task, learner: 1234.5)
     outcome = run(settings("vit", epochs=1, compile=True))
     assert outcome.seconds_compiling == 1234.5
     assert outcome.seconds < 1000
@@ -83,19 +82,19 @@ def test_only_training_is_compiled(monkeypatch):
     chosen = settings("vit", epochs=1, compile=True)
     task, model = start(chosen)
     counted = Counted(model)
-    monkeypatch.setattr(compilation, "compile_training", lambda *_: (counted, 1.0))
-    trainer.fit(task, model, chosen)
-    assert counted.batches == task.steps
+    monkeypatch.setattr(compilation, "compiled", lambda model: counted)
+    fit(task, model, chosen)
+    assert counted.batches == 1 + task.steps  # with the one that is tried
 
 
 def test_without_a_compiler_the_run_goes_on_and_says_so(monkeypatch, caplog):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
-    task, model = start(settings("vit"))
+    chosen = settings("vit", epochs=1, compile=True)
+    task, model = start(chosen)
     with caplog.at_level(logging.WARNING):
-        same, seconds = compilation.compile_training(task, model)
-    assert same is model
-    assert seconds is None
+        assert compilation.compiled(model) is model
+    assert fit(task, model, chosen).seconds_compiling is None
     assert "compile: false" in caplog.text
 
 

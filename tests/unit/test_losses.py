@@ -163,8 +163,65 @@ def test_the_softmax_is_cut_for_the_caches_of_a_cpu_only(monkeypatch, device, pi
 
     monkeypatch.setattr(losses, "SOFTMAX_ROWS", ROWS // 4)
     monkeypatch.setattr(torch, "log_softmax", counted)
+    monkeypatch.setattr(losses, "_softmax_of", lambda device: losses._softmax)  # no compiler
     with FakeTensorMode(), torch.device(device):  # needs no GPU
         features, weight = torch.zeros(ROWS, SIZE), torch.zeros(VOCABULARY, SIZE)
         targets = torch.zeros(ROWS, dtype=torch.long)
         linear_cross_entropy(features, weight, targets, 0.0, torch.float32)
     assert sizes == [ROWS // pieces] * pieces
+
+
+@pytest.mark.parametrize("gradient", [True, False])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_softmax_that_a_gpu_compiles_is_the_same(smoothing, gradient):
+    found = {}
+    for softmax in (losses._softmax, losses._softmax_at_once):
+        features, weight = (part.detach() for part in inputs())
+        logits, targets = features @ weight.T, torch.tensor(MANY_PADDED)
+        each, smooth = torch.zeros(2, ROWS)
+        softmax(logits, targets, each, smooth, smoothing, gradient)
+        found[softmax] = logits, each, smooth
+    for one, other in zip(*found.values(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_words_that_align_the_products_of_a_gpu_change_nothing(monkeypatch, smoothing):
+    plain, aligned = ((*inputs(), torch.tensor(MANY_PADDED)) for _ in range(2))
+    expected = linear_cross_entropy(*plain, smoothing, torch.float32)
+    expected[0].backward()
+    shapes, mm = [], torch.mm
+
+    def seen(rows: Tensor, table: Tensor, out: Tensor) -> Tensor:
+        shapes.append(out.shape)
+        return mm(rows, table, out=out)
+
+    monkeypatch.setattr(torch, "mm", seen)
+    monkeypatch.setattr(Tensor, "is_cuda", True)
+    found = linear_cross_entropy(*aligned, smoothing, torch.float32)
+    found[0].backward()
+    assert shapes == [(ROWS, losses.ALIGNMENT)]
+    for mine, its in zip(
+        [*found, *(part.grad for part in aligned[:2])],
+        [*expected, *(part.grad for part in plain[:2])],
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, its)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_gpu_computes_the_same_loss_and_gradient(smoothing):
+    plain, (features, weight) = inputs(), inputs()
+    expected = reference(*plain, torch.tensor(MANY_PADDED), smoothing)
+    expected[0].backward()
+    features, weight = (part.detach().cuda().requires_grad_() for part in (features, weight))
+    targets = torch.tensor(MANY_PADDED).cuda()
+    found = linear_cross_entropy(features, weight, targets, smoothing, torch.float32)
+    found[0].backward()
+    for mine, its in zip(
+        [*found, features.grad, weight.grad],
+        [*expected, *(part.grad for part in plain)],
+        strict=True,
+    ):
+        torch.testing.assert_close(mine.cpu(), its)

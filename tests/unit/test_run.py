@@ -29,7 +29,7 @@ from trainstudy import (
 )
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.files import DataError
-from trainstudy.tasks import Classification
+from trainstudy.step import Step
 
 COMMON = {
     "epochs": 2,
@@ -454,15 +454,15 @@ def test_the_deterministic_mode_repeats_every_byte_on_a_gpu(
 
 def interrupted(folder, *arguments, after: int, **changes) -> None:
     """Begin a run that is told to stop in its step number `after`."""
-    loss, steps = Classification.loss, iter(range(1, 1000))
+    take, steps = Step.__call__, iter(range(1, 1000))
 
-    def told(task, model, batch):
-        if model.training and next(steps) == after:
+    def told(step, rows):
+        if next(steps) == after:
             os.kill(os.getpid(), signal.SIGTERM)
-        return loss(task, model, batch)
+        return take(step, rows)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Classification, "loss", told)
+        patch.setattr(Step, "__call__", told)
         with pytest.raises(Interrupted):
             train(folder, *arguments, **changes)
 
@@ -508,7 +508,7 @@ def test_a_run_is_not_continued_with_other_data(tmp_path, digits, caplog, ending
 def test_a_compiled_run_is_not_continued_uncompiled_nor_by_another_compiler(
     tmp_path, digits, monkeypatch, caplog
 ):
-    monkeypatch.setattr(compilation, "compile_training", lambda task, model: (model, 1.0))
+    monkeypatch.setattr(compilation, "compiled", lambda model: model)
     compiler = tmp_path / "g++"
     compiler.write_text("#!/bin/sh\necho 'g++ 14.2'\n")
     compiler.chmod(0o755)

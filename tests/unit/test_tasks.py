@@ -343,10 +343,13 @@ def test_mixing_follows_from_seed_and_epoch_and_goes_on_in_the_middle(kinds):
     assert not equal(batches(epoch=2), first)
     assert not equal(batches(seed=2), first)
     task, generator = image_task(**kinds), stream(1, 1, "augmentation")
-    begun = task.batches(1, generator)
-    for _ in range(2):
-        next(begun)
-    assert equal(list(task.batches(1, generator, first=2)), first[2:])
+    states, found = [], []
+    for rows in task.rows(1):
+        states.append(generator.get_state())
+        found.append(task.batch(rows, generator))
+    assert equal(found, first)
+    generator.set_state(states[2])
+    assert equal([task.batch(rows, generator) for rows in task.rows(1)[2:]], first[2:])
 
 
 def test_mixing_leaves_evaluation_as_it_is():
@@ -373,6 +376,14 @@ def test_scores_of_text_are_plain_cross_entropy_of_the_targets(smoothing):
     objective, _ = task.loss(model, (sources, targets))
     smooth = F.cross_entropy(logits, targets.flatten(), ignore_index=0, label_smoothing=smoothing)
     torch.testing.assert_close(objective.detach(), smooth)
+
+
+def test_larger_batches_of_evaluation_give_the_same_scores():
+    task, model = text_task(90, 8, batch_size=2), language_model()
+    expected = task.evaluate(model, "test")
+    assert task.evaluation_batch == 2
+    task.evaluation_batch = 5
+    assert task.evaluate(model, "test") == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -13,6 +13,7 @@ TRAINING_CODE = [
     "records",
     "run",
     "state",
+    "step",
     "tasks/__init__",
     "tasks/task",
     "trainer",

@@ -1,5 +1,6 @@
 """An LSTM language model whose output layer is tied to its token embedding."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -63,13 +64,23 @@ class LanguageModel(nn.Module):
 def _recur(lstm: nn.Module, x: Tensor, state: tuple[Tensor, ...] | None) -> tuple:
     """Return what an LSTM makes of x (B, T, E): output (B, T, H) and state.
 
-    On a GPU in float32, with products in TF32 where the precision is bf16: whatever its dtype,
-    autocast hands cuDNN's LSTM float16, in which most of the gradient would vanish.
+    On a GPU autocast hands cuDNN's LSTM float16, whatever its own dtype, and most of the gradient
+    would vanish. So there bfloat16 is asked for by hand.
     """
-    if not x.is_cuda:
+    if not (x.is_cuda and torch.is_autocast_enabled("cuda")):
         return lstm(x, state)
-    with torch.autocast("cuda", enabled=False):
-        return lstm(x, state)
+    assert isinstance(lstm, nn.LSTM)
+    dtype = torch.get_autocast_dtype("cuda")
+    x, weights = x.to(dtype), [weight.to(dtype) for weight in lstm.parameters()]
+    zero = x.new_zeros(lstm.num_layers, len(x), lstm.hidden_size)
+    before = (zero, zero) if state is None else [part.to(dtype) for part in state]
+    with torch.autocast("cuda", enabled=False), warnings.catch_warnings():
+        # cuDNN wants them in one block and makes one at every call: 4 MB, which costs nothing.
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
+        hidden, *after = torch.lstm(
+            x, before, weights, True, lstm.num_layers, 0.0, lstm.training, False, True
+        )
+    return hidden, after
 
 
 def _split(state: Tensor | None, modules: int) -> Sequence[Tensor | None]:

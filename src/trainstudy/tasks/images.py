@@ -1,6 +1,6 @@
 """Classification of images: batches, loss and evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from trainstudy import metrics
 from trainstudy.arrays import Dataset
 from trainstudy.augment import augment
 from trainstudy.mixing import mix, mixes
-from trainstudy.tasks.task import Task, stream
+from trainstudy.tasks.task import Task
 
 EVALUATION_BATCH = 500  # images
 
@@ -45,23 +45,22 @@ class Classification(Task):
         """Subtract the mean and divide by the standard deviation of each channel."""
         return (images - self.mean) / self.deviation
 
-    def batches(
-        self, epoch: int, augmentation: Generator | None = None, first: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield augmented images (B, C, H, W) and labels (B,) of one epoch.
+    def rows(self, epoch: int) -> Sequence[Tensor]:
+        """Return which images (B,) each step of an epoch trains on."""
+        order = self.order(len(self.data["train.labels"]), epoch)[: self.examples]
+        return order.split(self.batch_size)
+
+    def batch(self, rows: Tensor, augmentation: Generator) -> tuple[Tensor, Tensor]:
+        """Return augmented images (B, C, H, W) and labels (B,).
 
         Where images are mixed their labels are probabilities, (B, classes).
         """
-        order = self.order(len(self.data["train.labels"]), epoch)[: self.examples]
-        generator = augmentation or stream(self.seed, epoch, "augmentation", self.device)
-        settings, classes = self.settings["augmentation"], self.manifest["classes"]
-        mixed = mixes(settings)
-        for rows in order.split(self.batch_size)[first:]:
-            images = augment(self.images("train", rows), settings, generator)
-            labels = self.data["train.labels"][rows].long()
-            if mixed:
-                images, labels = mix(images, labels, classes, settings, generator)
-            yield self.normalise(images), labels
+        settings = self.settings["augmentation"]
+        images = augment(self.images("train", rows), settings, augmentation)
+        labels = self.data["train.labels"][rows].long()
+        if mixes(settings):
+            images, labels = mix(images, labels, self.manifest["classes"], settings, augmentation)
+        return self.normalise(images), labels
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return what to minimise, and each example's loss (nat) and hit (2, B).

@@ -6,7 +6,7 @@ alone, so that any epoch can be repeated. Scores of a batch are one tensor (2, B
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -49,14 +49,18 @@ class Task(ABC):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
     @abstractmethod
-    def batches(
-        self, epoch: int, augmentation: Generator | None = None, first: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the inputs and targets of one epoch of training, from step `first` on.
+    def rows(self, epoch: int) -> Sequence[Tensor]:
+        """Return which examples (B,) each step of an epoch trains on."""
 
-        `augmentation` is the random stream for it, as it was before that step; by default that of
-        the epoch's start.
-        """
+    @abstractmethod
+    def batch(self, rows: Tensor, augmentation: Generator) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of the examples `rows` (B,), augmented at random."""
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the inputs and targets of one epoch of training."""
+        augmentation = stream(self.seed, epoch, "augmentation", self.device)
+        for rows in self.rows(epoch):
+            yield self.batch(rows, augmentation)
 
     @abstractmethod
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

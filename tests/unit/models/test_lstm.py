@@ -1,5 +1,7 @@
 """The language model against an LSTM cell written as in the textbook, and its published size."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainstudy import models
 from trainstudy.losses import linear_cross_entropy
-from trainstudy.models.lstm import LanguageModel
+from trainstudy.models.lstm import LanguageModel, _recur
 
 VOCABULARY, EMBEDDING, HIDDEN = 11, 6, 4
 TOLERANCES = {
@@ -204,25 +206,42 @@ def test_a_state_of_zeros_is_none_and_may_be_a_part_of_a_larger_one():
     assert larger[:, :, 3:].abs().max() == 0
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_autocast_does_not_reach_the_lstm_of_a_gpu(monkeypatch, device):
-    """There it would be float16, whatever it asks for; the rest stays bfloat16."""
+def test_autocast_does_not_reach_the_lstm_of_a_gpu(monkeypatch):
+    """There it would be float16, whatever it asks for; bfloat16 is handed to it instead."""
     found = []
 
-    def recur(lstm, x, state=None):
-        found.append((x.dtype, torch.is_autocast_enabled(device)))
-        return x.new_zeros(*x.shape[:2], HIDDEN), state
+    def recur(x, state, weights, *options):
+        found.append({x.dtype, *(part.dtype for part in [*state, *weights])})
+        assert not torch.is_autocast_enabled("cuda")
+        return x.new_zeros(*x.shape[:2], HIDDEN), *state
 
-    monkeypatch.setattr(torch.nn.LSTM, "forward", recur)
+    monkeypatch.setattr(torch, "lstm", recur)
     monkeypatch.setattr(torch.nn.LSTM, "flatten_parameters", lambda lstm: None)
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    with FakeTensorMode(), torch.device(device):  # needs no GPU
+    with FakeTensorMode(), torch.device("cuda"):  # needs no GPU
         model, tokens = LanguageModel(VOCABULARY, EMBEDDING, HIDDEN, 2, 0.1), torch.zeros(2, 3)
-        with torch.autocast(device, torch.bfloat16):
-            features = model.features(tokens.long())
-    assert found == [(torch.float32, device == "cpu")] * 2
+        with torch.autocast("cuda", torch.bfloat16):
+            features = model.features(tokens.long(), torch.zeros(2, 2, 2, HIDDEN))
+    assert found == [{torch.bfloat16}] * 2
     assert features.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("state", [False, True])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_what_is_handed_to_the_kernel_by_hand_is_what_the_module_hands_to_it(
+    monkeypatch, layers, state
+):
+    lstm, x = torch.nn.LSTM(6, 4, layers, batch_first=True).double(), torch.randn(3, 7, 6).double()
+    before = tuple(torch.randn(2, layers, 3, 4).double()) if state else None
+    expected, after = lstm(x, before)
+    monkeypatch.setattr(Tensor, "is_cuda", True)
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: True)
+    monkeypatch.setattr(torch, "get_autocast_dtype", lambda device: torch.float64)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    found, then = _recur(lstm, x, before)
+    assert torch.equal(found, expected)
+    assert all(map(torch.equal, then, after))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""A training step: taken plainly, and recorded and replayed as a GPU takes it."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor
+
+from tiny import AUGMENTATION, CPU, MODELS, images, settings, text
+from trainstudy import memory, models, optimizers
+from trainstudy.step import Step
+from trainstudy.tasks import TASKS, Task, stream
+
+RECORDINGS = [
+    "pretended",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    ),
+]
+MOMENTUM = {"name": "momentum", "lr": 0.05, "weight_decay": 5e-4, "momentum": 0.9}
+MIXED = AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}
+CASES = {
+    "vit": settings("vit", model=MODELS["vit"][1] | {"dropout": 0.2, "drop_path": 0.2}),
+    "vit mixed, clipped": settings("vit", augmentation=MIXED, gradient_clipping=0.1),
+    "vit bf16": settings("vit", precision="bf16"),
+    "resnet": settings("resnet", optimizer=MOMENTUM),
+    "densenet bf16": settings("densenet", precision="bf16", label_smoothing=0.1),
+    "lstm": settings("lstm", model=MODELS["lstm"][1] | {"dropout": 0.2}, gradient_clipping=0.1),
+    "lstm bf16": settings("lstm", model=MODELS["lstm"][1] | {"layers": 2}, precision="bf16"),
+    "lstm carried": settings("lstm", carry_state=True, optimizer=MOMENTUM),
+}
+
+
+def prepare(chosen: dict, device: torch.device, recorded: bool) -> Step:
+    """Return the step of a fresh run."""
+    dataset = text() if chosen["family"] == "lstm" else images()
+    torch.manual_seed(1)
+    model = models.build(chosen["family"], chosen["model"], dataset.manifest).to(device)
+    task: Task = TASKS[dataset.manifest["kind"]](dataset, chosen, 1, device)
+    optimizer = optimizers.build(chosen["optimizer"], model)
+    augmentation = stream(1, 1, "augmentation", device)
+    clipping = chosen["gradient_clipping"]
+    return Step(task, model.train(), optimizer, clipping, augmentation, recorded)
+
+
+def epochs(advance: Step, count: int = 4) -> Iterator[tuple[Tensor, ...]]:
+    """Take the steps of some epochs, each at a rate of its own; yield copies of what they find."""
+    for epoch in range(1, count + 1):
+        torch.manual_seed(epoch)
+        advance.augmentation.manual_seed(epoch)
+        for number, rows in enumerate(advance.task.rows(epoch)):
+            optimizers.set_learning_rate(advance.optimizer, 0.01 / (epoch + number))
+            yield tuple(found.clone() for found in advance(rows))
+
+
+@pytest.fixture(autouse=True)
+def _repeatable():
+    if torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def graphs(monkeypatch) -> list["Graph"]:
+    """Let steps be recorded without a GPU; the graphs that come about."""
+    made: list[Graph] = []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: made.append(Graph()) or made[-1])
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: graph.capture())
+    return made
+
+
+class Graph:
+    """Stands for a CUDA graph: takes the step once more where the driver would run its kernels."""
+
+    advance: Step
+
+    def __init__(self) -> None:
+        self.registered: list[torch.Generator] = []
+        self.replays = 0
+
+    def register_generator_state(self, generator: torch.Generator) -> None:
+        self.registered.append(generator)
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        """Undo what happens inside: on a GPU it is written down and does not happen."""
+        model, optimizer = self.advance.learner, self.advance.optimizer
+        assert all(group.get("capturable", True) for group in optimizer.param_groups)
+        before = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+        carried = self.advance.task.carried.clone()
+        random = torch.get_rng_state(), self.advance.augmentation.get_state()
+        yield
+        model.load_state_dict(before[0])
+        optimizer.load_state_dict(before[1])
+        self.advance.task.carried.copy_(carried)
+        torch.set_rng_state(random[0])
+        self.advance.augmentation.set_state(random[1])
+
+    def replay(self) -> None:
+        self.replays += 1
+        found = self.advance._take(self.advance.rows)
+        for kept, new in zip(self.advance.found, found, strict=True):
+            kept.copy_(new)
+
+
+@pytest.mark.parametrize("recording", RECORDINGS)
+@pytest.mark.parametrize("case", CASES)
+def test_recorded_steps_do_what_plain_ones_do(case, recording, request):
+    if recording == "pretended":
+        device = CPU
+        Graph.advance = advance = prepare(CASES[case], device, recorded=True)
+        advance.recorded = True
+        made = request.getfixturevalue("graphs")
+    else:
+        device, made = torch.device("cuda", 0), []
+        advance = prepare(CASES[case], device, recorded=True)
+    plain = prepare(CASES[case], device, recorded=False)
+    expected, found = list(epochs(plain)), list(epochs(advance))
+    assert advance.graph is not None
+    assert plain.graph is None
+    for one, other in zip(found, expected, strict=True):
+        for mine, its in zip(one, other, strict=True):
+            assert torch.equal(mine, its)
+    weights = plain.learner.state_dict()
+    for name, weight in advance.learner.state_dict().items():
+        assert torch.equal(weight, weights[name]), name
+    for graph in made:
+        assert graph.registered == [advance.augmentation]
+        assert graph.replays > 0
+
+
+def test_partial_batches_and_the_first_steps_are_not_replayed(graphs):
+    Graph.advance = advance = prepare(CASES["lstm"], CPU, recorded=True)
+    advance.recorded = True
+    sizes = [len(rows) for epoch in range(1, 5) for rows in advance.task.rows(epoch)]
+    assert len(set(sizes)) == 2
+    taken = list(epochs(advance))
+    (graph,) = graphs
+    full = sizes[memory.WARM_UP_STEPS :].count(max(sizes))
+    assert graph.replays == full < len(taken) - memory.WARM_UP_STEPS
+
+
+def test_on_a_cpu_nothing_is_recorded():
+    advance = prepare(CASES["vit"], CPU, recorded=True)
+    list(epochs(advance))
+    assert advance.graph is None
