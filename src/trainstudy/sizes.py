@@ -131,14 +131,14 @@ def _trained(model: nn.Module) -> list[nn.Parameter]:
 def _lstm_reserve(settings: dict) -> int:
     """Return the bytes that an LSTM's kernel keeps for the way back, which no fake tensor shows.
 
-    For every token and layer the four gates and the cell: 5 · hidden numbers in float32, which is
-    what a GPU's LSTM computes in. What cuDNN keeps beyond that is not documented and not in here.
+    For every token and layer the four gates and the cell: 5 · hidden numbers. What cuDNN keeps
+    beyond that is not documented and not in here.
     """
     if settings["family"] != "lstm":
         return 0
     tokens = settings["batch_size"] * settings["sequence_length"]
     numbers = 5 * settings["model"]["hidden"] * settings["model"]["layers"]
-    return tokens * numbers * 4
+    return tokens * numbers * {"fp32": 4, "bf16": 2}[settings["precision"]]
 
 
 def _parts(tracker: MemTracker, task: Task, reserve: int) -> dict[str, int]:

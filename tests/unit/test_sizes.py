@@ -156,8 +156,10 @@ def test_attention_is_that_of_a_gpu_which_keeps_no_matrix_of_scores():
 
 
 def test_what_an_lstm_keeps_for_the_way_back_is_added_by_the_stated_rule():
-    # Tokens · layers · (four gates and the cell) · hidden, four bytes each.
-    assert sizes._lstm_reserve(LSTM) == 8 * 16 * 2 * 5 * 12 * 4
+    # Tokens · layers · (four gates and the cell) · hidden, two or four bytes each.
+    for precision, size in (("bf16", 2), ("fp32", 4)):
+        reserve = sizes._lstm_reserve(LSTM | {"precision": precision})
+        assert reserve == 8 * 16 * 2 * 5 * 12 * size
     assert sizes._lstm_reserve(VIT) == 0
 
 

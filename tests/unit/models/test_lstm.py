@@ -218,7 +218,7 @@ def test_autocast_does_not_reach_the_lstm_of_a_gpu(monkeypatch):
     monkeypatch.setattr(torch, "lstm", recur)
     monkeypatch.setattr(torch.nn.LSTM, "flatten_parameters", lambda lstm: None)
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
     with FakeTensorMode(), torch.device("cuda"):  # needs no GPU
         model, tokens = LanguageModel(VOCABULARY, EMBEDDING, HIDDEN, 2, 0.1), torch.zeros(2, 3)
         with torch.autocast("cuda", torch.bfloat16):
