@@ -42,11 +42,14 @@ reference: $(VENV)/run.installed
 	PYTHONPATH=src python reference/readme.py reference/$(KEPT)
 	@echo "The report: $(CURDIR)/reference/$(KEPT)/report.html"
 
+# A process of its own for every core. Each computes with one thread, or they would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
 test: $(VENV)/dev.installed
-	pytest
+	$(PYTEST)
 
 test-all: $(VENV)/dev.installed
-	pytest -m ""
+	$(PYTEST) -m ""
 
 lint: $(VENV)/dev.installed
 	ruff check src tests workflow envs benchmarks reference

@@ -18,11 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from worker import EXPERIMENTS, ROOT, dataset, experiment, ours
 
 from trainstudy import precision, provenance
+from trainstudy.step import WARM_UP_STEPS
 
 HERE = Path(__file__).parent
 # Steps of one turn (textbook, ours), so that a turn takes some seconds on two cores.
 TURNS = {"vit-2": (6, 30), "vit-6": (3, 12), "resnet": (8, 30), "lstm-1": (1, 3), "lstm-4": (1, 3)}
-WARM_UP = 5 if torch.cuda.is_available() else 3  # steps; on a GPU the fourth of ours is recorded
+WARM_UP = WARM_UP_STEPS + 2  # steps; on a GPU one of ours is recorded after the first few
 # As workflow/rules/common.smk sets them for every job.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "67108864",

@@ -19,7 +19,7 @@ from worker import experiment
 
 from trainstudy import compilation, data, models, optimizers
 from trainstudy.arrays import Dataset
-from trainstudy.step import try_batch
+from trainstudy.step import try_batches
 from trainstudy.tasks import TASKS, Task, stream
 
 # The text ships inside Python and is short: small batches give an epoch of about 100 steps.
@@ -51,7 +51,7 @@ def learn(case: str, variant: str, seed: int, epochs: int, prepared: Path) -> di
     task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
     optimizer = optimizers.build(settings["optimizer"], model)
     learner = compilation.compiled(model) if settings.get("compile") else model
-    try_batch(task, learner)
+    try_batches(task, learner)
     model.train()
     losses = torch.zeros(epochs * task.steps, device=device)
     for step, batch in enumerate(batches(task, dataset, variant, epochs)):

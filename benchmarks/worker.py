@@ -19,7 +19,7 @@ import yaml
 from trainstudy import compilation, models, optimizers, precision, tasks
 from trainstudy.arrays import Dataset
 from trainstudy.config import resolve
-from trainstudy.step import Step, try_batch
+from trainstudy.step import Step, try_batches
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {
@@ -81,7 +81,7 @@ def ours(
     optimizer = optimizers.build(settings["optimizer"], model)
     model.train()
     learner = compilation.compiled(model) if settings.get("compile") else model
-    try_batch(task, learner)
+    try_batches(task, learner)
 
     augmentation = tasks.stream(42, 1, "augmentation", device)
     clipping = settings["gradient_clipping"]

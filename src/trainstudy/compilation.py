@@ -1,4 +1,4 @@
-"""Compiled training steps, and the compiler that it takes."""
+"""Compiled training steps, and the compiler that they take."""
 
 import logging
 import os
@@ -28,11 +28,6 @@ def compiler() -> str | None:
     return f"{shlex.join(command)}: {said.partition(chr(10))[0]}"
 
 
-def available() -> bool:
-    """Say whether there is a compiler."""
-    return bool(_command())
-
-
 def _command() -> list[str]:
     """Return the command of a C++ compiler; empty where there is none."""
     found = shutil.which(USUAL)
@@ -44,7 +39,7 @@ def compiled(model: nn.Module) -> nn.Module:
 
     Without a C++ compiler the model comes back as it is, with a warning.
     """
-    if not available():
+    if not _command():
         log.warning(
             "no C++ compiler (%s) on PATH: training steps are not compiled, which costs vision "
             "transformers about a tenth of their speed; install it, name another one in the "

@@ -1,18 +1,21 @@
 """The output layer of a language model and its cross-entropy, without ever holding all logits."""
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from trainstudy import compilation
+log = logging.getLogger(__name__)
+
+Softmax = Callable[..., None]
 
 ROWS = 512  # tokens whose logits exist at a time
 SOFTMAX_ROWS = 64  # of them in float32 on a CPU, about what its caches hold
-# What a GPU's vocabulary is rounded up to: with 40,479 words, an odd number, no row but the first
-# begins where its matrix units can read from, and the two products reach a seventh of the ceiling.
+# What a GPU's vocabulary is rounded up to: with 40,479 words, an odd number, only every eighth row
+# begins where its matrix units can read from, and the two products reach a sixth of the ceiling.
 ALIGNMENT = 64
 
 
@@ -44,8 +47,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             chunk = slice(begin, min(begin + ROWS, len(rows)))
             block = logits[: chunk.stop - begin]  # (R, V), and what aligns it, which stays 0
             torch.mm(rows[chunk], table.T, out=block)
-            words, part = block[:, : len(weight)], (losses[chunk], smooth[chunk])
-            softmax(words, targets[chunk], *part, smoothing, need_features)
+            found = losses[chunk], smooth[chunk]
+            softmax(block[:, : len(weight)], targets[chunk], *found, smoothing, need_features)
             keep = counted[chunk, None]
             if grad_features is not None:
                 torch.mul(block @ table, keep, out=grad_features[chunk])
@@ -75,22 +78,31 @@ def _aligned(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the weight (V, E) in a dtype, on a GPU with rows of 0 below up to the alignment."""
     if not weight.is_cuda:
         return weight.to(dtype)
-    rows = len(weight) + -len(weight) % ALIGNMENT
-    table = weight.new_zeros(rows, weight.shape[1], dtype=dtype)
+    words = len(weight) + -len(weight) % ALIGNMENT
+    table = weight.new_zeros(words, weight.shape[1], dtype=dtype)
     table[: len(weight)] = weight
     return table
 
 
 @functools.cache
-def _softmax_of(device: str) -> Callable[..., None]:
+def _softmax_of(device: str) -> Softmax:
     """Return how the softmax is computed on a kind of device.
 
-    On a GPU it's compiled: in one kernel instead of five it takes half of the time, and no float32
-    copy of the logits is made.
+    On a GPU it is compiled: that takes half of the time, and makes no float32 copy of the logits.
     """
-    if device == "cuda" and compilation.available():
-        return cast(Callable[..., None], torch.compile(_softmax_at_once, dynamic=False))
-    return _softmax
+    if device == "cpu":
+        return _softmax_in_pieces
+    compiled = cast(Softmax, torch.compile(_softmax_at_once, dynamic=False))
+    logits, losses, smooth = torch.zeros(1, 2, device=device), *torch.zeros(2, 1, device=device)
+    try:
+        compiled(logits, torch.zeros_like(losses, dtype=torch.long), losses, smooth, 0.0, False)
+    except Exception as error:  # no C compiler, no Triton, an old card: each has its own
+        log.warning(
+            "the loss is not compiled, which costs a language model time and memory: %s",
+            str(error).partition("\n")[0],
+        )
+        return _softmax_at_once
+    return compiled
 
 
 def _softmax_at_once(
@@ -101,7 +113,7 @@ def _softmax_at_once(
     smoothing: float,
     gradient: bool,
 ) -> None:
-    """Do what `_softmax` does, in words that the compiler makes one kernel of."""
+    """Do what `_softmax_in_pieces` does, in words that the compiler makes two kernels of."""
     logits_32 = logits.float()
     total = logits_32.logsumexp(dim=1, keepdim=True)
     losses.copy_((total - logits_32.gather(1, targets[:, None]))[:, 0])
@@ -113,7 +125,7 @@ def _softmax_at_once(
         logits.copy_((logits_32 - total).exp() - wanted)
 
 
-def _softmax(
+def _softmax_in_pieces(
     logits: Tensor,
     targets: Tensor,
     losses: Tensor,
@@ -125,9 +137,7 @@ def _softmax(
 
     `smooth` receives the mean over all tokens, where label smoothing asks for it.
     """
-    # On a GPU all at once: there each piece would be five more kernels to launch.
-    rows = SOFTMAX_ROWS if logits.device.type == "cpu" else len(logits)
-    for part in (slice(i, i + rows) for i in range(0, len(logits), rows)):
+    for part in (slice(i, i + SOFTMAX_ROWS) for i in range(0, len(logits), SOFTMAX_ROWS)):
         target = targets[part, None]
         log_p = torch.log_softmax(logits[part], dim=1, dtype=torch.float32)
         torch.neg(log_p.gather(1, target)[:, 0], out=losses[part])

@@ -8,8 +8,6 @@ import torch
 
 from trainstudy import nvml
 
-WARM_UP_STEPS = 3  # libraries choose kernels and allocate workspaces in the first steps
-
 
 def forget_peaks(device: torch.device) -> None:
     """Let the peaks of PyTorch's allocator begin anew, where the device has one."""

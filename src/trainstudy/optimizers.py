@@ -13,7 +13,7 @@ def build(settings: dict, model: nn.Module) -> torch.optim.Optimizer:
     # On a GPU the rate lies where a recorded step can read it.
     rate = settings["lr"]
     if weights[0].is_cuda:
-        rate = torch.tensor(rate, device=weights[0].device)
+        rate = torch.tensor(rate, dtype=torch.float32, device=weights[0].device)
     common = {"lr": rate, "weight_decay": settings["weight_decay"], "fused": True}
     match settings["name"]:
         case "adam":

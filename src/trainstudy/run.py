@@ -132,7 +132,6 @@ def _identity(
     code: Sequence[Path],
 ) -> dict[str, object]:
     """Return all that decides the result of a run: settings, hashes of code and data, tools."""
-    on_gpu = torch.cuda.is_available()
     return {
         **{f"settings.{key}": value for key, value in records.flatten(settings).items()},
         "seed": seed,
@@ -140,10 +139,9 @@ def _identity(
         "data": dataset.manifest["manifest_sha256"],  # of the arrays' checksum, too
         "embedding": embedding and embedding.manifest["manifest_sha256"],
         "torch": torch.__version__,
-        "device": "cuda" if on_gpu else "cpu",
-        # None too where steps are to be compiled and there is none: then they are not. Language
-        # models have no such setting, but on a GPU their loss is compiled.
-        "compiler": compilation.compiler() if settings.get("compile", on_gpu) else None,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        # None too where steps are to be compiled and there is none: then they are not.
+        "compiler": compilation.compiler() if settings.get("compile") else None,
         **{f"code {file}": fetch.sha256(file) for file in code},
     }
 

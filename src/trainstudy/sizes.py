@@ -61,7 +61,7 @@ def attention() -> Iterator[dict[str, int]]:
         yield row | {"formula": 4 * (dim**2 + dim), "module": counted}
 
 
-class _Step(nn.Module):
+class _Forward(nn.Module):
     """The forward pass of a training step, as the one module that the tracker wants to see."""
 
     def __init__(self, task: Task, model: nn.Module) -> None:
@@ -85,14 +85,13 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
         for weight in _trained(model):
             weight.grad = torch.zeros_like(weight)
         optimizer.step()  # makes its state
-        step = _Step(task, model)  # kept: the tracker follows it on the way back
+        optimizer.zero_grad(set_to_none=True)
+        forward = _Forward(task, model)  # kept: the tracker follows it on the way back
         tracker = MemTracker()
         tracker.track_external(model, optimizer, *batch, task.carried)
         with tracker:
-            # In the order of trainer.py: the old gradients are there during the forward pass.
-            objective = step(batch)
-            optimizer.zero_grad(set_to_none=True)
-            objective.backward()
+            # As step.py does it: no gradients are there during the forward pass.
+            forward(batch).backward()
             optimizer.step()
     return _parts(tracker, task, _lstm_reserve(settings))
 

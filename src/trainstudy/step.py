@@ -12,8 +12,11 @@ from contextlib import contextmanager
 import torch
 from torch import Generator, Tensor, nn
 
-from trainstudy import memory
-from trainstudy.tasks import Task
+from trainstudy.tasks import Task, stream
+
+# Steps that make the state of the optimizer and let libraries choose kernels and take their
+# workspaces, before a step is recorded and before its memory counts.
+WARM_UP_STEPS = 3
 
 Found = tuple[Tensor, Tensor, Tensor]
 
@@ -38,9 +41,10 @@ class Step:
         """`recorded` false: on a GPU, too, every operation is started on its own."""
         self.task, self.learner, self.optimizer = task, learner, optimizer
         self.clipping, self.augmentation = clipping, augmentation
-        self.recorded = recorded and task.device.type == "cuda"
-        # Steps that make the state of the optimizer and let libraries choose their kernels.
-        self.plain = memory.WARM_UP_STEPS
+        # Not with ROCm, where nobody has tried it.
+        nvidia = task.device.type == "cuda" and torch.version.hip is None
+        self.recorded = recorded and nvidia
+        self.warm_up = WARM_UP_STEPS  # steps of it left
         self.graph: torch.cuda.CUDAGraph | None = None
         self.rows: Tensor  # what the recorded step reads
         self.found: Found  # and where it leaves what it returns
@@ -51,8 +55,8 @@ class Step:
         Returns what was minimised (), the L2 norm () of the whole gradient before clipping, and the
         scores (2, B) of the examples, all on the device and good until the next step.
         """
-        if not self.recorded or self.plain > 0 or len(rows) < self.task.batch_size:
-            self.plain -= 1
+        if not self.recorded or self.warm_up or len(rows) < self.task.batch_size:
+            self.warm_up = max(self.warm_up - 1, 0)
             return self._take(rows)
         if self.graph is None:
             self.graph = self._record(rows)
@@ -62,10 +66,11 @@ class Step:
 
     def _take(self, rows: Tensor) -> Found:
         objective, scores = self.task.loss(self.learner, self.task.batch(rows, self.augmentation))
-        self.optimizer.zero_grad(set_to_none=True)
         objective.backward()
         norm = _clip(self.learner, self.clipping)
         self.optimizer.step()
+        # At once: during the next forward pass, or beside a recorded step, they only take memory.
+        self.optimizer.zero_grad(set_to_none=True)
         return objective.detach(), norm, scores
 
     def _record(self, rows: Tensor) -> torch.cuda.CUDAGraph:
@@ -77,17 +82,19 @@ class Step:
         return graph
 
 
-def try_batch(task: Task, learner: nn.Module) -> float:
-    """Let one batch go forward and backward, and return the seconds that it took.
+def try_batches(task: Task, learner: nn.Module) -> float:
+    """Let a batch of every size go forward and backward, and return the seconds that it took.
 
-    It leaves weights, gradients and buffers as they were. What is made when first used, compiled
+    They leave weights, gradients and buffers as they were. What is made when first used, compiled
     code or a GPU's libraries, is there afterwards.
     """
     began = time.perf_counter()
     learner.train()
     buffers = {name: buffer.clone() for name, buffer in learner.named_buffers()}
-    task.loss(learner, next(task.batches(1)))[0].backward()
-    learner.zero_grad(set_to_none=True)
+    augmentation = stream(task.seed, 0, "augmentation", task.device)
+    for rows in {len(rows): rows for rows in task.rows(1)}.values():
+        task.loss(learner, task.batch(rows, augmentation))[0].backward()
+        learner.zero_grad(set_to_none=True)
     for name, buffer in learner.named_buffers():
         buffer.copy_(buffers[name])
     return time.perf_counter() - began
@@ -102,9 +109,11 @@ def _capturable(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     groups = [group for group in optimizer.param_groups if "capturable" in group]
     for group in groups:
         group["capturable"] = True
-    yield
-    for group in groups:
-        group["capturable"] = False
+    try:
+        yield
+    finally:
+        for group in groups:
+            group["capturable"] = False
 
 
 def _clip(model: nn.Module, limit: float | None) -> Tensor:

@@ -11,7 +11,7 @@ from trainstudy.checkpoint import Interrupted, Unsaved
 from trainstudy.gpu import Claim
 from trainstudy.progress import Progress
 from trainstudy.state import Outcome, State
-from trainstudy.step import Step, try_batch
+from trainstudy.step import WARM_UP_STEPS, Step, try_batches
 from trainstudy.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,11 @@ def fit(
         if settings.get("compile"):
             learner = compilation.compiled(model)
         if learner is not model:
-            compiling = try_batch(task, learner)
+            compiling = try_batches(task, learner)
         elif task.device.type == "cuda":  # whose libraries would load in the first epoch's time
-            try_batch(task, model)
+            try_batches(task, model)
+        if task.device.type == "cuda":
+            task.evaluate(model, "validation")
     state = State(task, model, settings, card)
     _resume(state, checkpoints)
     state.add_compiling(compiling)
@@ -123,7 +125,7 @@ def _train_epoch(
         state.learning_rate = settings["optimizer"]["lr"] * factor
         optimizers.set_learning_rate(state.optimizer, state.learning_rate)
         objective, state.norms[step], batch_scores = advance(rows)
-        if step + 1 == min(memory.WARM_UP_STEPS, task.steps - 1):
+        if step + 1 == min(WARM_UP_STEPS, task.steps - 1):
             memory.forget_peaks(task.device)
         state.losses[step] = objective
         first = step * task.batch_size

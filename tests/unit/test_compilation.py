@@ -13,7 +13,7 @@ from torch._inductor import config as inductor
 from test_trainer import run, settings, start, timeless, values
 from tiny import AUGMENTATION, MODELS
 from trainstudy import compilation, trainer
-from trainstudy.step import try_batch
+from trainstudy.step import try_batches
 from trainstudy.trainer import fit
 
 
@@ -32,7 +32,7 @@ def test_the_trial_batch_leaves_no_trace(name, compiles):
     before = {key: value.clone() for key, value in model.state_dict().items()}
     learner = compilation.compiled(model) if compiles else model
     assert (learner is not model) == compiles
-    assert try_batch(task, learner) > 0
+    assert try_batches(task, learner) > 0
     assert all(weight.grad is None for weight in model.parameters())
     after = model.state_dict()
     assert after.keys() == before.keys()
@@ -59,7 +59,7 @@ def test_a_compiled_run_learns_what_an_uncompiled_one_learns(name, options):
 
 @pytest.mark.usefixtures("eager")
 def test_time_of_compiling_is_kept_apart(monkeypatch):
-    monkeypatch.setattr(trainer, "try_batch", lambda task, learner: 1234.5)
+    monkeypatch.setattr(trainer, "try_batches", lambda task, learner: 1234.5)
     outcome = run(settings("vit", epochs=1, compile=True))
     assert outcome.seconds_compiling == 1234.5
     assert outcome.seconds < 1000

@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainstudy import losses
 from trainstudy.losses import linear_cross_entropy
@@ -153,8 +152,7 @@ def test_huge_logits_stay_finite():
     assert weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("device", "pieces"), [("cpu", 4), ("cuda", 1)])
-def test_the_softmax_is_cut_for_the_caches_of_a_cpu_only(monkeypatch, device, pieces):
+def test_the_softmax_is_cut_for_the_caches_of_a_cpu(monkeypatch):
     softmax, sizes = torch.log_softmax, []
 
     def counted(logits: Tensor, **options) -> Tensor:
@@ -163,19 +161,39 @@ def test_the_softmax_is_cut_for_the_caches_of_a_cpu_only(monkeypatch, device, pi
 
     monkeypatch.setattr(losses, "SOFTMAX_ROWS", ROWS // 4)
     monkeypatch.setattr(torch, "log_softmax", counted)
-    monkeypatch.setattr(losses, "_softmax_of", lambda device: losses._softmax)  # no compiler
-    with FakeTensorMode(), torch.device(device):  # needs no GPU
-        features, weight = torch.zeros(ROWS, SIZE), torch.zeros(VOCABULARY, SIZE)
-        targets = torch.zeros(ROWS, dtype=torch.long)
-        linear_cross_entropy(features, weight, targets, 0.0, torch.float32)
-    assert sizes == [ROWS // pieces] * pieces
+    (features, weight), targets = inputs(), torch.tensor(MANY_PADDED)
+    linear_cross_entropy(features, weight, targets, 0.0, torch.float32)
+    assert sizes == [ROWS // 4] * 4
+
+
+@pytest.fixture
+def no_choice():
+    """Forget which softmax was chosen, before and after."""
+    losses._softmax_of.cache_clear()
+    yield
+    losses._softmax_of.cache_clear()
+
+
+@pytest.mark.usefixtures("no_choice")
+def test_where_the_loss_cannot_be_compiled_it_is_not_and_that_is_said(monkeypatch, caplog):
+    def broken(*arguments) -> None:
+        raise RuntimeError("no C compiler\nand more")
+
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *size, device: zeros(*size))
+    for compiled, expected in ((broken, losses._softmax_at_once), (print, print)):
+        monkeypatch.setattr(torch, "compile", lambda function, dynamic, one=compiled: one)
+        losses._softmax_of.cache_clear()
+        assert losses._softmax_of("cuda") is expected
+    (record,) = caplog.records
+    assert record.getMessage().endswith("time and memory: no C compiler")
 
 
 @pytest.mark.parametrize("gradient", [True, False])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_softmax_that_a_gpu_compiles_is_the_same(smoothing, gradient):
     found = {}
-    for softmax in (losses._softmax, losses._softmax_at_once):
+    for softmax in (losses._softmax_in_pieces, losses._softmax_at_once):
         features, weight = (part.detach() for part in inputs())
         logits, targets = features @ weight.T, torch.tensor(MANY_PADDED)
         each, smooth = torch.zeros(2, ROWS)
@@ -188,8 +206,6 @@ def test_the_softmax_that_a_gpu_compiles_is_the_same(smoothing, gradient):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_words_that_align_the_products_of_a_gpu_change_nothing(monkeypatch, smoothing):
     plain, aligned = ((*inputs(), torch.tensor(MANY_PADDED)) for _ in range(2))
-    expected = linear_cross_entropy(*plain, smoothing, torch.float32)
-    expected[0].backward()
     shapes, mm = [], torch.mm
 
     def seen(rows: Tensor, table: Tensor, out: Tensor) -> Tensor:
@@ -197,10 +213,12 @@ def test_words_that_align_the_products_of_a_gpu_change_nothing(monkeypatch, smoo
         return mm(rows, table, out=out)
 
     monkeypatch.setattr(torch, "mm", seen)
+    expected = linear_cross_entropy(*plain, smoothing, torch.float32)
+    expected[0].backward()
     monkeypatch.setattr(Tensor, "is_cuda", True)
     found = linear_cross_entropy(*aligned, smoothing, torch.float32)
     found[0].backward()
-    assert shapes == [(ROWS, losses.ALIGNMENT)]
+    assert shapes == [(ROWS, VOCABULARY), (ROWS, losses.ALIGNMENT)]
     for mine, its in zip(
         [*found, *(part.grad for part in aligned[:2])],
         [*expected, *(part.grad for part in plain[:2])],

@@ -83,6 +83,19 @@ def test_name_gives_that_optimizer_with_the_settings(name, kind, special):
     assert {key: group[key] for key in expected} == expected
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "momentum"])
+@pytest.mark.parametrize("rate", [1, 0.5])
+def test_the_rate_of_a_gpu_stays_where_a_recorded_step_reads_it(monkeypatch, name, rate):
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    optimizer = optimizers.build(settings(name) | {"lr": rate}, nn.Linear(4, 3))
+    (group,) = optimizer.param_groups
+    place = group["lr"]
+    assert (place.dtype, place.item()) == (torch.float32, rate)
+    optimizers.set_learning_rate(optimizer, 0.25)
+    assert group["lr"] is place
+    assert place.item() == 0.25
+
+
 def test_frozen_parameters_are_left_out():
     model = nn.Linear(4, 3)
     model.bias.requires_grad_(False)

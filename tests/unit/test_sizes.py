@@ -141,7 +141,9 @@ def test_a_frozen_embedding_is_constant_and_not_trained():
 def test_activations_grow_with_the_batch_and_with_depth():
     small = predict(VIT)
     twice = predict(VIT | {"batch_size": 16})
-    assert 1.8 < twice["activations"] / small["activations"] < 2.1
+    # At the peak, where the way back begins, hardly a gradient is there: activations are in its place.
+    taken = [row["activations"] + row["gradients"] for row in (small, twice)]
+    assert 1.8 < taken[1] / taken[0] < 2.1
     deeper = predict(VIT | {"model": VIT["model"] | {"depth": 4}})
     assert deeper["activations"] > 1.3 * small["activations"]
     assert twice["parameters"] == small["parameters"]
@@ -233,10 +235,9 @@ def test_the_prediction_is_within_15_percent_of_what_a_gpu_allocates(name):
     for step, batch in enumerate(itertools.islice(task.batches(1), 6)):
         if step == 3:
             torch.cuda.reset_peak_memory_stats(gpu)
-        objective, _ = task.loss(model, batch)
-        optimizer.zero_grad(set_to_none=True)
-        objective.backward()
+        task.loss(model, batch)[0].backward()
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
     (row,) = sizes.predict({name: runs[name]}, {runs[name]["dataset"]: manifest})
     peak, now = torch.cuda.max_memory_allocated(gpu), torch.cuda.memory_allocated(gpu)
     torch._C._cuda_clearCublasWorkspaces()  # no tensors: the prediction leaves them out

@@ -8,17 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tiny import AUGMENTATION, CPU, MODELS, images, settings, text
-from trainstudy import memory, models, optimizers
-from trainstudy.step import Step
+from tiny import AUGMENTATION, CPU, MODELS, images, settings, start, text, timeless
+from trainstudy import compilation, models, optimizers, trainer
+from trainstudy.checkpoint import Checkpoints, Interrupted
+from trainstudy.step import WARM_UP_STEPS, Step
 from trainstudy.tasks import TASKS, Task, stream
 
-RECORDINGS = [
-    "pretended",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-    ),
-]
 MOMENTUM = {"name": "momentum", "lr": 0.05, "weight_decay": 5e-4, "momentum": 0.9}
 MIXED = AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}
 CASES = {
@@ -42,7 +37,8 @@ def prepare(chosen: dict, device: torch.device, recorded: bool) -> Step:
     optimizer = optimizers.build(chosen["optimizer"], model)
     augmentation = stream(1, 1, "augmentation", device)
     clipping = chosen["gradient_clipping"]
-    return Step(task, model.train(), optimizer, clipping, augmentation, recorded)
+    learner = compilation.compiled(model.train()) if chosen.get("compile") else model.train()
+    return Step(task, learner, optimizer, clipping, augmentation, recorded)
 
 
 def epochs(advance: Step, count: int = 4) -> Iterator[tuple[Tensor, ...]]:
@@ -89,12 +85,14 @@ class Graph:
         """Undo what happens inside: on a GPU it is written down and does not happen."""
         model, optimizer = self.advance.learner, self.advance.optimizer
         assert all(group.get("capturable", True) for group in optimizer.param_groups)
-        before = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+        weights = copy.deepcopy(model.state_dict())
+        moments = copy.deepcopy([*optimizer.state.values()])
         carried = self.advance.task.carried.clone()
         random = torch.get_rng_state(), self.advance.augmentation.get_state()
         yield
-        model.load_state_dict(before[0])
-        optimizer.load_state_dict(before[1])
+        model.load_state_dict(weights)
+        for state, before in zip(optimizer.state.values(), moments, strict=True):
+            state.update(before)
         self.advance.task.carried.copy_(carried)
         torch.set_rng_state(random[0])
         self.advance.augmentation.set_state(random[1])
@@ -106,18 +104,8 @@ class Graph:
             kept.copy_(new)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS)
-@pytest.mark.parametrize("case", CASES)
-def test_recorded_steps_do_what_plain_ones_do(case, recording, request):
-    if recording == "pretended":
-        device = CPU
-        Graph.advance = advance = prepare(CASES[case], device, recorded=True)
-        advance.recorded = True
-        made = request.getfixturevalue("graphs")
-    else:
-        device, made = torch.device("cuda", 0), []
-        advance = prepare(CASES[case], device, recorded=True)
-    plain = prepare(CASES[case], device, recorded=False)
+def assert_equal_steps(advance: Step, plain: Step) -> None:
+    """Take some epochs with both."""
     expected, found = list(epochs(plain)), list(epochs(advance))
     assert advance.graph is not None
     assert plain.graph is None
@@ -127,9 +115,66 @@ def test_recorded_steps_do_what_plain_ones_do(case, recording, request):
     weights = plain.learner.state_dict()
     for name, weight in advance.learner.state_dict().items():
         assert torch.equal(weight, weights[name]), name
-    for graph in made:
-        assert graph.registered == [advance.augmentation]
-        assert graph.replays > 0
+    groups = [*advance.optimizer.param_groups, *plain.optimizer.param_groups]
+    assert not any(group.get("capturable") for group in groups)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_recorded_steps_do_what_plain_ones_do(case, graphs):
+    Graph.advance = advance = prepare(CASES[case], CPU, recorded=True)
+    advance.recorded = True
+    assert_equal_steps(advance, prepare(CASES[case], CPU, recorded=False))
+    (graph,) = graphs
+    assert graph.registered == [advance.augmentation]
+    assert graph.replays > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("compiles", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_recorded_steps_of_a_gpu_do_what_plain_ones_do(case, compiles):
+    gpu, chosen = torch.device("cuda", 0), CASES[case] | {"compile": compiles}
+    if compiles and chosen["family"] == "lstm":
+        pytest.skip("nobody compiles an LSTM")
+    assert_equal_steps(prepare(chosen, gpu, recorded=True), prepare(chosen, gpu, recorded=False))
+
+
+class Stopping(Checkpoints):
+    """Stops after every fifth step: two after the recording."""
+
+    steps = 0
+
+    def due(self) -> bool:
+        self.steps += 1
+        self.stopping = self.steps == 5
+        return self.stopping
+
+
+@pytest.mark.parametrize("case", ["vit", "resnet", "lstm", "lstm carried"])
+def test_a_run_of_recorded_steps_goes_on_as_one_that_was_not_stopped(
+    case, graphs, tmp_path, monkeypatch
+):
+    chosen = CASES[case] | {"epochs": 4}
+    whole = trainer.fit(*start(chosen), chosen)
+
+    class Recorded(Step):
+        def __init__(self, *arguments) -> None:
+            super().__init__(*arguments)
+            self.recorded, Graph.advance = True, self
+
+    monkeypatch.setattr(trainer, "Step", Recorded)
+    parts = None
+    while parts is None:
+        with Stopping(tmp_path, {}, 600) as saved:
+            try:
+                parts = trainer.fit(*start(chosen), chosen, saved)
+            except Interrupted:
+                continue
+    assert len(graphs) > 1  # in every part but for the last, which may be too short
+    assert parts.resumes in (len(graphs), len(graphs) - 1)
+    assert timeless(parts) == timeless(whole)
+    for name, weight in whole.weights.items():
+        assert torch.equal(weight, parts.weights[name])
 
 
 def test_partial_batches_and_the_first_steps_are_not_replayed(graphs):
@@ -139,8 +184,8 @@ def test_partial_batches_and_the_first_steps_are_not_replayed(graphs):
     assert len(set(sizes)) == 2
     taken = list(epochs(advance))
     (graph,) = graphs
-    full = sizes[memory.WARM_UP_STEPS :].count(max(sizes))
-    assert graph.replays == full < len(taken) - memory.WARM_UP_STEPS
+    full = sizes[WARM_UP_STEPS:].count(max(sizes))
+    assert graph.replays == full < len(taken) - WARM_UP_STEPS
 
 
 def test_on_a_cpu_nothing_is_recorded():

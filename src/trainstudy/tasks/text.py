@@ -35,7 +35,9 @@ class LanguageModelling(Task):
         self.steps = -(-self.examples // self.batch_size)
         self.units = int((self.data["train"][1] > 0).sum())
         # On a GPU the time of a recurrence hardly depends on how many sequences go side by side.
-        self.evaluation_batch = EVALUATION_BATCH if device.type == "cuda" else self.batch_size
+        self.evaluation_batch = self.batch_size
+        if device.type == "cuda":
+            self.evaluation_batch = max(self.batch_size, EVALUATION_BATCH)
         if settings["carry_state"]:
             self.carried = self.zero_state(self.batch_size)
 
