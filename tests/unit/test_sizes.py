@@ -141,7 +141,7 @@ def test_a_frozen_embedding_is_constant_and_not_trained():
 def test_activations_grow_with_the_batch_and_with_depth():
     small = predict(VIT)
     twice = predict(VIT | {"batch_size": 16})
-    # At the peak, where the way back begins, hardly a gradient is there: activations are in its place.
+    # At the peak, where the way back begins, activations are in the place of gradients.
     taken = [row["activations"] + row["gradients"] for row in (small, twice)]
     assert 1.8 < taken[1] / taken[0] < 2.1
     deeper = predict(VIT | {"model": VIT["model"] | {"depth": 4}})
