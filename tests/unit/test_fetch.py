@@ -5,7 +5,7 @@ import datetime
 import hashlib
 import ipaddress
 import itertools
-import os
+import random
 import re
 import socket
 import ssl
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from trainstudy import data, fetch, files, gpt1
 from trainstudy.fetch import FetchError, Source
 
-CONTENT = os.urandom(3_000) + b"\r\n\0 the end"
+CONTENT = random.Random(0).randbytes(3_000) + b"\r\n\0 the end"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 BLOB = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
 
