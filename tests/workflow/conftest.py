@@ -1,5 +1,6 @@
 """A copy of the project with a tiny study, on which real Snakemake runs."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -117,19 +118,29 @@ def fresh(tmp_path: Path) -> Study:
 
 
 @pytest.fixture(scope="session")
-def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    study = Study(tmp_path_factory.mktemp("study"))
-    study.first_output = study.snakemake("--cores", "2")
-    study.first_jobs = jobs(study.first_output)
-    return study
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study that has run, and output.txt; the first process of pytest makes it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "finished"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "output.txt").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            (folder / "study").mkdir(parents=True)
+            output = Study(folder / "study").snakemake("--cores", "2")
+            (folder / "output.txt").write_text(output)
+    return folder
 
 
 @pytest.fixture
-def finished(finished_once: Study, tmp_path: Path) -> Study:
+def finished(finished_once: Path, tmp_path: Path) -> Study:
     """A study that has run: a copy, to be changed at will."""
     study = Study.__new__(Study)
     study.folder, study.config = tmp_path / "copy", tiny_config()
-    study.first_output, study.first_jobs = finished_once.first_output, finished_once.first_jobs
+    study.first_output = (finished_once / "output.txt").read_text()
+    study.first_jobs = jobs(study.first_output)
     study.environment = {}
-    shutil.copytree(finished_once.folder, study.folder)
+    shutil.copytree(finished_once / "study", study.folder)
     return study
