@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from results import OTHER_MACHINE, a_run, curve, frames, published
 from trainstudy import figures, style
-from trainstudy.figures.drawing import panels, plain_numbers
+from trainstudy.figures.drawing import panels, plain_numbers, written
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
@@ -419,6 +419,15 @@ def test_equal_data_give_equal_files(tmp_path):
     for ending in ("svg", "png", "csv", "txt"):
         one, other = (tmp_path / f"{copy}.{ending}" for copy in ("1", "2"))
         assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [(0.6682, "accuracy", "66.8 %"), (193.21, "perplexity", "193.2"),
+     (38_925.47, "perplexity", "38,925"), (5.2638, "loss", "5.264"), (math.inf, "loss", "inf")],
+)  # fmt: skip
+def test_scores_in_the_text_of_a_figure_have_no_exponent(value, metric, text):
+    assert written(value, metric) == text
 
 
 def test_a_figure_is_written_with_its_text_and_its_numbers(tmp_path):

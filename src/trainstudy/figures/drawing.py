@@ -101,4 +101,6 @@ def legend(panel: Axes, styles: dict[str, Style], labels: Mapping[str, str]) -> 
 
 def written(value: float, metric: str) -> str:
     """Return a score as the text of a figure gives it."""
-    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4g}"
+    if metric == "accuracy":
+        return f"{100 * value:.1f} %"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
