@@ -65,7 +65,12 @@ def written(value: float, column: str, sign: str = "") -> str:
         return f"{100 * value:{sign}.2f} %"
     ending = next((unit for part, unit in UNITS.items() if part in column.split("_")), "")
     value = value / 2**20 if ending == " MiB" else value
-    return f"{value:{sign},.0f}{ending}" if abs(value) >= 1000 else f"{value:{sign}.4g}{ending}"
+    return number(value, sign) + ending
+
+
+def number(value: float, sign: str = "") -> str:
+    """Return a number in four digits, a larger one whole and never with an exponent."""
+    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4g}"
 
 
 def counted(number: float, noun: str) -> str:

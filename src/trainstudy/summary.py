@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from trainstudy import claims, comparisons, estimates
-from trainstudy.quantities import counted
+from trainstudy.quantities import counted, number
 from trainstudy.results import (
     FAMILIES,
     PUBLISHED_DATASET,
@@ -257,7 +257,7 @@ def written(value: float, score: str) -> str:
         return f"{100 * value:.2f} %"
     if score == "seconds":
         return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return number(value)
 
 
 def _means(runs: pd.DataFrame, column: str) -> pd.Series:

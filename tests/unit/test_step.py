@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tiny import AUGMENTATION, CPU, MODELS, images, settings, start, text, timeless
-from trainstudy import compilation, models, optimizers, trainer
+from tiny import AUGMENTATION, CPU, MODELS, settings, start, timeless
+from trainstudy import compilation, optimizers, trainer
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.step import WARM_UP_STEPS, Step
-from trainstudy.tasks import TASKS, Task, stream
+from trainstudy.tasks import stream
 
 MOMENTUM = {"name": "momentum", "lr": 0.05, "weight_decay": 5e-4, "momentum": 0.9}
 MIXED = AUGMENTATION | {"mixup": 0.4, "cutmix": 1.0}
@@ -30,10 +30,7 @@ CASES = {
 
 def prepare(chosen: dict, device: torch.device, recorded: bool) -> Step:
     """Return the step of a fresh run."""
-    dataset = text() if chosen["family"] == "lstm" else images()
-    torch.manual_seed(1)
-    model = models.build(chosen["family"], chosen["model"], dataset.manifest).to(device)
-    task: Task = TASKS[dataset.manifest["kind"]](dataset, chosen, 1, device)
+    task, model = start(chosen, device=device)
     optimizer = optimizers.build(chosen["optimizer"], model)
     augmentation = stream(1, 1, "augmentation", device)
     clipping = chosen["gradient_clipping"]

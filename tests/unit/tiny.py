@@ -73,12 +73,12 @@ def sgd(lr: float) -> dict:
     return {"name": "sgd", "lr": lr, "weight_decay": 0.0, "momentum": 0.0}
 
 
-def start(chosen: dict, seed: int = 1) -> tuple[Task, nn.Module]:
+def start(chosen: dict, seed: int = 1, device: torch.device = CPU) -> tuple[Task, nn.Module]:
     """Return the task and the fresh model of a run."""
     dataset = text() if chosen["family"] == "lstm" else images()
     torch.manual_seed(seed)
-    model = models.build(chosen["family"], chosen["model"], dataset.manifest)
-    return TASKS[dataset.manifest["kind"]](dataset, chosen, seed, CPU), model
+    model = models.build(chosen["family"], chosen["model"], dataset.manifest).to(device)
+    return TASKS[dataset.manifest["kind"]](dataset, chosen, seed, device), model
 
 
 def timeless(outcome: Outcome) -> list[tuple]:

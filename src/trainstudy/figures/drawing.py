@@ -17,6 +17,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
+from trainstudy.quantities import number
 from trainstudy.style import LINES, NOTHING_DRAWN, Style
 
 LABELS = {"loss": "loss (nat)", "perplexity": "perplexity", "accuracy": "accuracy (%)"}
@@ -101,6 +102,4 @@ def legend(panel: Axes, styles: dict[str, Style], labels: Mapping[str, str]) -> 
 
 def written(value: float, metric: str) -> str:
     """Return a score as the text of a figure gives it."""
-    if metric == "accuracy":
-        return f"{100 * value:.1f} %"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if metric == "accuracy" else number(value)
