@@ -55,7 +55,7 @@ def train(
     to stop.
     """
     torch.set_num_threads(threads)
-    settings = settings | {"precision": precision.chosen(settings["precision"])}
+    settings = _settled(settings, deterministic)
     _choose_algorithms(deterministic, exact=settings["precision"] == "fp32")
     dataset = data.find(settings["dataset"]).load(prepared)
     embedding = None if table is None else arrays.load(table)
@@ -113,6 +113,16 @@ def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
         yield torch.device("cuda", card.index), card
 
 
+def _settled(settings: dict, deterministic: bool) -> dict:
+    """Return the settings with what machine and mode decide."""
+    settled = settings | {"precision": precision.chosen(settings["precision"])}
+    # torch's compiler has such a mode, too; but only uncompiled steps were seen to repeat.
+    if deterministic and torch.cuda.is_available() and settings.get("compile"):
+        log.info("training steps are not compiled, as `deterministic` is true and this is a GPU")
+        settled["compile"] = False
+    return settled
+
+
 def _choose_algorithms(deterministic: bool, exact: bool) -> None:
     # By default cuDNN's convolutions and LSTMs round what they multiply to TF32's ten bits.
     torch.backends.cudnn.allow_tf32 = not exact
@@ -120,7 +130,9 @@ def _choose_algorithms(deterministic: bool, exact: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = deterministic
-    torch.use_deterministic_algorithms(deterministic)
+    # Only where need be: it imports torch's compiler, a second or more.
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def _identity(

@@ -4,6 +4,8 @@ import copy
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -409,6 +411,31 @@ def test_the_deterministic_mode_is_torchs_and_is_recorded(tmp_path, digits):
         assert torch.backends.cudnn.deterministic == deterministic
         if deterministic:
             assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.parametrize("card", [True, False])
+@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize("wanted", [True, False, None])
+def test_steps_are_compiled_but_for_the_deterministic_mode_on_a_gpu(
+    monkeypatch, card, deterministic, wanted
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
+    settings = LSTM if wanted is None else VIT | {"compile": wanted}
+    expected = settings | {"compile": False} if wanted and card and deterministic else settings
+    assert run._settled(settings, deterministic) == expected
+
+
+def test_the_default_mode_imports_no_compiler():
+    """It takes longer than all else that a job does before its first step."""
+    code = """
+import sys
+from trainstudy import run
+run._choose_algorithms(deterministic=False, exact=True)
+print("torch._inductor" in sys.modules)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(run.__file__).parents[1])}
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, env=environment, text=True) == "False\n"
 
 
 # Energy
