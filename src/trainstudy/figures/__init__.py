@@ -7,6 +7,8 @@ from typing import Any
 
 import matplotlib
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from trainstudy import origin
 from trainstudy.figures import choices, costs, curves, published
@@ -64,7 +66,12 @@ def save(drawing: Drawing, folder: Path, name: str) -> None:
     (folder / f"{name}.txt").write_text(drawing.text + "\n", encoding="utf-8")
     drawing.data.to_csv(folder / f"{name}.csv", index=False)
     with matplotlib.rc_context(LOOK):
-        drawing.figure.draw_without_rendering()
-        drawing.figure.set_layout_engine("none")  # it is laid out now; once is enough
-        for ending, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-            drawing.figure.savefig(folder / f"{name}.{ending}", dpi=160, metadata=metadata)
+        figure = drawing.figure
+        layout = figure.get_layout_engine()
+        assert layout is not None
+        layout.execute(figure)
+        figure.set_layout_engine("none")  # once is enough
+        # Not by savefig, which draws everything once more to see how large it is.
+        FigureCanvasSVG(figure).print_svg(folder / f"{name}.svg", metadata={"Date": None})
+        figure.dpi = 160
+        FigureCanvasAgg(figure).print_png(folder / f"{name}.png", metadata={"Software": None})

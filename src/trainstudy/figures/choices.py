@@ -37,10 +37,11 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
         choices = choices.dropna().astype(int)
     data = pd.concat([_numbers(results, one, choices) for one in found], ignore_index=True)
     figure, axes = panels(len(found), 3, 2.9)
+    styles = style.of(results.runs)
     for one, row in zip(found, axes, strict=True):
         own = data[data.experiment.isin(one.experiments) & (data.family == one.family)]
         for panel, metric in zip(row, ("loss", SCORE[one.family], SECONDS), strict=True):
-            _panel(panel, own[own.metric == metric], style.of(results.runs), question == "depth")
+            _panel(panel, own[own.metric == metric], styles, question == "depth")
             dress(
                 panel,
                 metric,

@@ -35,7 +35,8 @@ def accuracy(results: Results, column: str) -> Drawing:
     panel = axes[0, 0]
     panel.set(xscale="log", xlabel=COSTS[column], ylabel="validation accuracy, best epoch (%)")
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    marks = [_mark(row, style.of(runs)) for row in data.itertuples()]
+    styles = style.of(runs)
+    marks = [_mark(row, styles) for row in data.itertuples()]
     labels.beside_marks(panel, data[column], data.validation_accuracy_best, data.experiment, marks)
     plain_numbers(panel.xaxis)
     return Drawing(figure, _accuracy_text(data, column), data)
