@@ -1,18 +1,27 @@
 """A copy of the project with a tiny study, on which real Snakemake runs."""
 
+import atexit
 import fcntl
+import functools
 import os
 import re
 import shutil
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from forks import Forks
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config", "workflow", "src", "report", "resources", "envs", "profiles")
+
+
+@functools.cache
+def forks() -> Forks:
+    started = Forks()
+    atexit.register(started.end)
+    return started
 
 
 class Study:
@@ -36,20 +45,17 @@ class Study:
     def snakemake(self, *arguments: str, check: bool = True, timeout: int = 300) -> str:
         """Run Snakemake and return all that it printed; without `check` it must fail."""
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
-            cwd=self.folder,
-            env=environment | self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-        )
-        if check:
-            assert done.returncode == 0, done.stdout
-        else:
-            assert done.returncode != 0, done.stdout
-        return done.stdout
+        with tempfile.NamedTemporaryFile("r") as printed:
+            status = forks().snakemake(
+                *arguments,
+                folder=self.folder,
+                environment=environment | self.environment,
+                output=Path(printed.name),
+                timeout=timeout,
+            )
+            output = printed.read()
+        assert (status == 0) == check, output
+        return output
 
     def run(self, *arguments: str) -> dict[str, int]:
         """Run what is stale; return how many jobs of each rule were run."""

@@ -118,29 +118,31 @@ def test_a_part_of_the_study_has_a_report_and_the_command_for_the_rest(finished)
 @pytest.mark.parametrize(
     ("seeds", "threads"), [([42], 2), pytest.param([42, 43], 1, marks=pytest.mark.slow)]
 )
-def test_runs_divide_the_cores_among_them(fresh, seeds, threads):
-    fresh.config |= {"select": ["vit-a"], "seeds": seeds, "threads": "auto"}
-    fresh.write_config()
-    row = fresh.result("runs/vit-a/42/run.parquet")
-    output = fresh.snakemake("--cores", "2", str(row.relative_to(fresh.folder)))
+def test_runs_divide_the_cores_among_them(finished, seeds, threads):
+    finished.config |= {"select": ["vit-a"], "seeds": seeds, "threads": "auto"}
+    finished.write_config()
+    row = finished.result("runs/vit-a/42/run.parquet")
+    row.unlink()
+    finished.result("report.html").unlink()
+    output = finished.snakemake("--cores", "2", str(row.relative_to(finished.folder)))
     assert "The report:" not in output  # there is none yet
     assert pq.read_table(row)["threads"].to_pylist() == [threads]
 
 
-def test_a_diverged_run_is_a_row_and_not_a_dead_pipeline(fresh):
-    fresh.config["experiments"] = {
+def test_a_diverged_run_is_a_row_and_not_a_dead_pipeline(finished):
+    finished.config["experiments"] = {
         "vit-wild": {"base": "vit", "optimizer": {"name": "sgd", "lr": 1.0e15}},
         "vit-tame": {"base": "vit"},
     }
-    fresh.config["select"] = ["core"]
-    fresh.write_config()
-    fresh.run()
-    runs = pd.read_parquet(fresh.result("runs.parquet")).set_index("experiment")
+    finished.config["select"] = ["core"]
+    finished.write_config()
+    finished.run("results/tiny/tables/vit-results.html")
+    runs = pd.read_parquet(finished.result("runs.parquet")).set_index("experiment")
     assert dict(runs.status) == {"vit-tame": "finished", "vit-wild": "diverged"}
     step = int(runs.diverged_step["vit-wild"])
-    log = fresh.result("logs/train/vit-wild/42.log").read_text()
+    log = finished.result("logs/train/vit-wild/42.log").read_text()
     assert f"the loss is not finite at step {step}" in log
-    assert "1 diverged" in fresh.result("tables/vit-results.html").read_text()
+    assert "1 diverged" in finished.result("tables/vit-results.html").read_text()
 
 
 def test_a_bad_configuration_stops_before_any_job_with_one_screen_and_no_traceback(fresh):
@@ -168,13 +170,13 @@ def test_a_list_of_numbers_on_the_command_line_is_refused_with_the_way_round(fre
     assert "--configfile" in output
 
 
-def test_a_failing_training_job_leaves_its_reason_in_its_log(fresh):
-    with (fresh.folder / "src/trainstudy/trainer.py").open("a") as trainer:
+def test_a_failing_training_job_leaves_its_reason_in_its_log(finished):
+    with (finished.folder / "src/trainstudy/trainer.py").open("a") as trainer:
         trainer.write("\n\ndef fit(*_):\n    raise RuntimeError('the reason')\n")
-    row = fresh.result("runs/vit-a/42/run.parquet").relative_to(fresh.folder)
-    output = fresh.snakemake("--cores", "1", str(row), check=False)
+    row = finished.result("runs/vit-a/42/run.parquet").relative_to(finished.folder)
+    output = finished.snakemake("--cores", "1", str(row), check=False)
     assert "the reason" in output
-    assert "RuntimeError: the reason" in fresh.result("logs/train/vit-a/42.log").read_text()
+    assert "RuntimeError: the reason" in finished.result("logs/train/vit-a/42.log").read_text()
 
 
 def test_a_mirror_with_a_wrong_checksum_stops_and_sets_the_file_aside(fresh, tmp_path):
@@ -228,16 +230,15 @@ def test_clean_runs_with_one_and_two_cores_agree_in_everything_but_time(fresh, f
         assert pq.read_table(finished.result(threads))["threads"].to_pylist() == [1]
 
 
-def test_the_deterministic_mode_trains_every_family_and_is_recorded(fresh):
-    fresh.config["experiments"] = {
-        name: fresh.config["experiments"][name] for name in ("cnn-a", "lstm-a", "vit-a")
-    }
-    fresh.write_config()
-    fresh.run("--config", "deterministic=True")
-    runs = pd.read_parquet(fresh.result("runs.parquet"))
+def test_the_deterministic_mode_trains_every_family_and_is_recorded(finished):
+    finished.config["select"] = ["cnn-a", "lstm-a", "vit-a"]
+    finished.write_config()
+    gathered = "results/tiny/runs.parquet"
+    counts = finished.run(gathered, "--config", "deterministic=True")
+    assert counts == {"train": 3, "aggregate": 1}
+    runs = pd.read_parquet(finished.folder / gathered)
     assert list(runs.deterministic) == [True] * 3
     assert set(runs.status) == {"finished"}
-    assert "<td>deterministic</td>" in fresh.result("report.html").read_text()
 
 
 @pytest.mark.slow

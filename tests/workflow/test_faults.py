@@ -181,29 +181,29 @@ def mounted(folder: Path, *options: str):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_named_and_leaves_nothing_half_written(fresh):
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(finished):
     target = "results/tiny/runs/vit-a/42/run.parquet"
-    with mounted(fresh.folder / "results", "-o", "size=40k"):
-        output = fresh.snakemake("--cores", "1", target, check=False)
+    with mounted(finished.folder / "results", "-o", "size=40k"):
+        output = finished.snakemake("--cores", "1", target, check=False)
         assert "No space left on device" in output
         assert "0.0 MB are free on the disk of results/tiny/logs/train/vit-a/42.log" in output
-        runs = fresh.folder / "results/tiny/runs/vit-a/42"
+        runs = finished.folder / "results/tiny/runs/vit-a/42"
         assert [file for file in runs.glob("*") if file.is_file()] == []
 
 
-def test_a_run_whose_disk_filled_up_goes_on_when_there_is_space(fresh):
-    fresh.config["bases"]["vit"]["epochs"] = 6
-    fresh.write_config()
+def test_a_run_whose_disk_filled_up_goes_on_when_there_is_space(finished):
+    finished.config["bases"]["vit"]["epochs"] = 6
+    finished.write_config()
     target = "results/tiny/runs/vit-a/42/run.parquet"
-    folder = fresh.folder / "results"
+    folder = finished.folder / "results"
     with mounted(folder, "-o", "size=150k"):  # for two checkpoints, and no third beside them
-        output = fresh.snakemake("--cores", "1", target, check=False)
+        output = finished.snakemake("--cores", "1", target, check=False)
         assert re.search(r"checkpoints/vit-a/42: the disk is full .* and run again", output)
         assert re.search(r"[\d.]+ MB are free on the disk of results/tiny/logs", output)
         subprocess.run(["mount", "-o", "remount,size=9m", str(folder)], check=True)
-        fresh.run(target, "--rerun-incomplete")
-        assert "goes on with epoch 3/6" in fresh.result("logs/train/vit-a/42.log").read_text()
-        row = pd.read_parquet(fresh.folder / target).iloc[0]
+        finished.run(target, "--rerun-incomplete")
+        assert "goes on with epoch 3/6" in finished.result("logs/train/vit-a/42.log").read_text()
+        row = pd.read_parquet(finished.folder / target).iloc[0]
     assert (row.resumes, row.status) == (1, "finished")
 
 

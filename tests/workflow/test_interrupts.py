@@ -24,12 +24,12 @@ EPOCHS = 40
 
 
 @pytest.fixture
-def long(fresh):
-    """A study of one run that takes some seconds."""
-    fresh.config["experiments"] = {"vit-long": {"base": "vit", "epochs": EPOCHS}}
-    fresh.config |= {"select": ["core"], "threads": 1}
-    fresh.write_config()
-    return fresh
+def long(finished):
+    """A study of one run that takes some seconds, on data that are prepared."""
+    finished.config["experiments"] = {"vit-long": {"base": "vit", "epochs": EPOCHS}}
+    finished.config |= {"select": ["core"], "threads": 1}
+    finished.write_config()
+    return finished
 
 
 @contextmanager

@@ -125,19 +125,17 @@ def test_jobs_ask_for_their_estimates_and_a_failing_one_names_its_log(finished, 
 
 @pytest.mark.slow
 @BOTH
-def test_the_demo_runs_to_its_report(study, slurm, profile):
+def test_the_study_runs_to_its_report(study, slurm, profile):
     before = slurm.jobs("train")
-    shutil.copy(ROOT / "config.yaml", study.folder)
     # As on a cluster without GPUs.
-    arguments = ["--configfile", "config/demo.yaml", "--set-resources", "train:gpu=0"]
-    study.snakemake(*PROFILES[profile], *arguments, timeout=900)
-    page = (study.folder / "results/demo/report.html").read_text()
-    assert "vit-6-adamw-postnorm" in page
+    study.snakemake(*PROFILES[profile], "--set-resources", "train:gpu=0", timeout=600)
+    page = study.result("report.html").read_text()
+    assert "<strong>5 of 5 planned runs</strong>" in page
     jobs = latest(slurm, "train", before)
-    assert len(jobs) == 24
+    assert len(jobs) == 5
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     assert not any(gpu(job) for job in jobs)
-    assert "Nothing to be done" in study.snakemake("-n", "--configfile", "config/demo.yaml")
+    assert study.stale() == {}
 
 
 def gpu(job: dict[str, str]) -> bool:
