@@ -8,9 +8,7 @@ already is half of the outcome.
 
 import argparse
 import logging
-from collections import defaultdict
 from pathlib import Path
-from statistics import median
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,11 +49,11 @@ def keep(study: Path, kept: Path) -> None:
     added = new["runs"].to_pylist()
     _check_alike(added, study)
     stays = [run for run in old["runs"].to_pylist() if _stays(run, added)]
-    metrics = pa.concat_tables([_of_runs(old["metrics"], stays), new["metrics"]])
-    runs = pa.concat_tables([_of_runs(old["runs"], stays), new["runs"]])
     merged = {
-        "runs": _paced(runs, metrics),
-        "metrics": metrics,
+        **{
+            name: pa.concat_tables([_of_runs(old[name], stays), new[name]])
+            for name in ("runs", "metrics")
+        },
         "predicted": pa.concat_tables(
             [_without(old["predicted"], new["predicted"]), new["predicted"]]
         ),
@@ -120,21 +118,6 @@ def _stays(run: dict, added: list[dict]) -> bool:
             ", ".join(f"{run[key]} instead of {same[0][key]}" for key in apart),
         )  # fmt: skip
     return not apart
-
-
-def _paced(runs: pa.Table, metrics: pa.Table) -> pa.Table:
-    """Return runs with the seconds of their median epoch; earlier releases recorded the mean."""
-    seconds = defaultdict(list)
-    for row in metrics.filter(pc.equal(metrics["metric"], "seconds")).to_pylist():
-        seconds[row["experiment"], row["seed"], row["split"]].append(row["value"])
-    rows = runs.to_pylist()
-    for run in rows:
-        for split, column in (("train", "seconds_training"), ("validation", "seconds_evaluating")):
-            if epochs := seconds[run["experiment"], run["seed"], split]:
-                before, run[column] = run[column], median(epochs)
-                if split == "train" and before and run["throughput"]:
-                    run["throughput"] *= before / run[column]
-    return pa.Table.from_pylist(rows, schema=records.RUNS)
 
 
 def _of_runs(table: pa.Table, runs: list[dict]) -> pa.Table:

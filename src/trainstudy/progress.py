@@ -3,6 +3,7 @@
 import logging
 import time
 
+from trainstudy.quantities import number
 from trainstudy.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -47,15 +48,15 @@ class Progress:
         shown = self.shown
         rate = self.task.units / seconds
         log.info(
-            "epoch %d/%d  loss %.4f  %s %.4g  validation loss %.4f  %s %.4g  %s %s/s  %s left",
+            "epoch %d/%d  loss %.4f  %s %s  validation loss %.4f  %s %s  %s %s/s  %s left",
             epoch,
             self.epochs,
             train["loss"],
             shown,
-            train[shown],
+            number(train[shown]),
             validation["loss"],
             shown,
-            validation[shown],
+            number(validation[shown]),
             f"{rate:,.0f}",
             self.task.unit,
             self._left(now, epoch * self.task.steps),

@@ -124,21 +124,3 @@ def test_keeping_twice_changes_no_byte(kept: Path, tmp_path: Path):
     before = content()
     keep.keep(tmp_path / "first", kept)
     assert content() == before
-
-
-def test_the_pace_of_a_run_is_that_of_its_median_epoch(tmp_path: Path):
-    paced = {"seconds_training": 20.0, "seconds_evaluating": 2.0, "throughput": 50.0}
-    mean, median = a_run("vit-mean", **paced), a_run("vit-median", **paced)
-    study = a_study(tmp_path / "study", mean, median)
-    rows = pd.read_parquet(study / "metrics.parquet").to_dict("records")
-    rows += curve(mean, "train", "seconds", 10.0, 40.0, 10.0)
-    rows += curve(mean, "validation", "seconds", 1.0, 4.0, 1.0)
-    rows += curve(median, "train", "seconds", 20.0)
-    records.write(rows, records.METRICS, study / "metrics.parquet")
-    for _ in range(2):  # once more changes nothing
-        keep.keep(study, tmp_path / "kept")
-        runs = pd.read_parquet(tmp_path / "kept/runs.parquet").set_index("experiment")
-        assert runs.loc["vit-mean", [*paced]].to_dict() == {
-            "seconds_training": 10.0, "seconds_evaluating": 1.0, "throughput": 100.0
-        }  # fmt: skip
-        assert runs.loc["vit-median", [*paced]].to_dict() == paced

@@ -31,3 +31,11 @@ def test_the_time_left_follows_from_what_this_process_did(monkeypatch, caplog, f
     rate = re.search(r"([\d.,]+) images/s", caplog.text)[1]
     assert int(rate) == pytest.approx((6 - first) * 16 / 20, abs=1)
     assert f"{left} left" in caplog.text
+
+
+def test_a_large_perplexity_is_written_without_an_exponent(caplog):
+    task, _ = start(settings("lstm", epochs=1))
+    scores = {"loss": 10.6, "perplexity": 40_460.0}
+    with caplog.at_level("INFO"):
+        Progress(task, epochs=1).epoch_line(1, scores, scores, seconds=1.0)
+    assert caplog.text.count("perplexity 40,460 ") == 2
