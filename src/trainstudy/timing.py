@@ -9,7 +9,8 @@ def where_time_went(folders: list[Path], runs: list[Path], since: float) -> str:
     """Return the seconds that each rule's jobs took together, for jobs ended after `since`.
 
     `folders` hold <rule>.tsv or <rule>/**/*.tsv as Snakemake's `benchmark` directive writes them,
-    `runs` are the run.parquet files; `since` is seconds since the epoch. Empty where no job ran.
+    `runs` are the run.parquet files, whose seconds are told where there is pyarrow; `since` is
+    seconds since the epoch. Empty where no job ran.
     """
     spent: dict[str, list[float]] = defaultdict(list)
     for folder in folders:
@@ -34,6 +35,12 @@ def _seconds(file: Path) -> float:
 
 
 def _seconds_in_epochs(runs: list[Path]) -> float:
-    import pyarrow.parquet as pq  # only where something was trained
+    """Return the seconds that runs recorded; 0 where nothing can read them.
 
+    With conda, Snakemake has an environment of its own, which does without pyarrow.
+    """
+    try:
+        import pyarrow.parquet as pq  # here, as most calls train nothing
+    except ModuleNotFoundError:
+        return 0
     return sum(pq.read_table(run, columns=["seconds_total"])[0][0].as_py() for run in runs)

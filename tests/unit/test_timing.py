@@ -1,6 +1,7 @@
 """The summary of where time went, from benchmark files as Snakemake writes them."""
 
 import os
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,6 +43,13 @@ def test_time_in_epochs_is_told_from_the_rest(benchmarks, tmp_path):
     os.utime(runs[2], (10, 10))
     last = where_time_went([benchmarks], runs, since=1000).splitlines()[-1]
     assert last == "  (train: 65.5 s in epochs; the rest to start, load and save)"
+
+
+def test_without_pyarrow_the_time_in_epochs_is_left_out(benchmarks, tmp_path, monkeypatch):
+    trained = run(tmp_path, 25.5)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    lines = where_time_went([benchmarks], [trained], since=1000).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["train", "make_tables"]
 
 
 def test_nothing_is_said_where_no_job_ran(benchmarks, tmp_path):

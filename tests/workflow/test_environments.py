@@ -170,7 +170,7 @@ elif sys.argv[1] == "info":
     print(json.dumps({{"platform": "linux-64", "conda_prefix": "{folder}"}}))
 elif sys.argv[1] == "config":
     print(json.dumps({{"get": {{"channel_priority": "strict"}}}}))
-else:
+elif sys.argv[1] != "clean":
     import isolation
     parser = argparse.ArgumentParser()
     parser.add_argument("--file", type=isolation.Path)
