@@ -10,7 +10,7 @@ import jsonschema
 import yaml
 
 NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
-PATHS = (("mirror",), ("measured",), ("image",))  # keys whose pattern is that of a path
+PATHS = (("mirror",), ("measured",))  # keys whose pattern is that of a path
 
 Find = Callable[[tuple], str]
 
@@ -98,6 +98,8 @@ def _out_of_place(path: tuple, value: object, reserved: bool) -> str:
 
 
 def _misspelt(path: tuple, value: object) -> str:
+    if path == ("image",):
+        return f"{value!r} holds spaces or control characters, which Snakemake refuses; rename it."
     if path in PATHS:
         return f"{value!r} holds control characters; remove them."
     return (

@@ -1001,7 +1001,13 @@ def test_a_data_set_whose_file_no_rule_can_name_is_refused(write, tmp_path, monk
     assert "the file data/Birds.py needs a name of lower-case letters" in complaint(file)
 
 
-@pytest.mark.parametrize(("line", "key"), [(4, "mirror"), (6, "image"), (9, "measured")])
+@pytest.mark.parametrize("value", ["my image.sif", "/data\\0"])
+def test_an_image_that_snakemake_would_refuse_is_refused(write, value):
+    file = write("image: null", f'image: "{value}"')
+    assert re.search(rf"{file}, line 6, image: '.*' holds spaces or control", complaint(file))
+
+
+@pytest.mark.parametrize(("line", "key"), [(4, "mirror"), (9, "measured")])
 def test_a_path_with_control_characters_is_refused(write, line, key):
     file = write(f"{key}: null", f'{key}: "/data\\0"')
     assert f"{file}, line {line}, {key}: '/data\\x00' holds control characters" in complaint(file)
