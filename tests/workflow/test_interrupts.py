@@ -226,11 +226,10 @@ def many(study, count: int) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_hundreds_of_runs_of_which_every_tenth_is_killed_end_complete(fresh, capsys):
+def test_hundreds_of_runs_of_which_every_tenth_is_killed_end_complete(fresh):
     count = int(os.environ.get("TRAINSTUDY_SOAK", "200"))
     seed = int(os.environ.get("TRAINSTUDY_KILL_SEED", random.SystemRandom().randrange(10**6)))
-    with capsys.disabled():
-        print(f"\nsoak: TRAINSTUDY_KILL_SEED={seed}")
+    print(f"soak: TRAINSTUDY_KILL_SEED={seed}")
     names = many(fresh, count)
     fresh.run("data/prepared/digits.json", "data/prepared/pydocs.json")
     killer = Killer(fresh.folder, 0.12, random.Random(seed))
@@ -247,11 +246,10 @@ def test_hundreds_of_runs_of_which_every_tenth_is_killed_end_complete(fresh, cap
     killer.join()
 
     runs = pd.read_parquet(fresh.result("runs.parquet"))
-    with capsys.disabled():
-        print(
-            f"{count} experiments, {len(killer.ends)} training processes, {len(killer.killed)} "
-            f"killed, {runs.resumes.sum()} resumed, Snakemake started {attempts} times"
-        )
+    print(
+        f"{count} experiments, {len(killer.ends)} training processes, {len(killer.killed)} "
+        f"killed, {runs.resumes.sum()} resumed, Snakemake started {attempts} times"
+    )
     assert len(killer.killed) >= count // 10
     assert runs.resumes.sum() <= len(killer.killed)
     assert sorted(runs.experiment) == sorted(name for alike in names.values() for name in alike)
