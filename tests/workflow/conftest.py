@@ -93,7 +93,8 @@ def tiny_config() -> dict:
     for base in bases.values():
         base["epochs"] = 1
     bases["lstm"]["model"] |= {"hidden": 16, "embedding_size": 16}
-    bases["vit"]["model"] |= {"dim": 8, "heads": 2, "mlp": 16}
+    bases["vit"]["model"] |= {"dim": 8, "heads": 2, "mlp": 16, "patch": 2}
+    bases["vit"] |= {"batch_size": 64, "optimizer": bases["vit"]["optimizer"] | {"lr": 1.0e-3}}
     return {
         **{key: value for key, value in full.items() if key not in ("bases", "experiments")},
         "study": "tiny",
