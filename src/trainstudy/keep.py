@@ -50,10 +50,8 @@ def keep(study: Path, kept: Path) -> None:
     _check_alike(added, study)
     stays = [run for run in old["runs"].to_pylist() if _stays(run, added)]
     merged = {
-        **{
-            name: pa.concat_tables([_of_runs(old[name], stays), new[name]])
-            for name in ("runs", "metrics")
-        },
+        "runs": pa.concat_tables([_of_runs(old["runs"], stays), new["runs"]]),
+        "metrics": pa.concat_tables([_of_runs(old["metrics"], stays), new["metrics"]]),
         "predicted": pa.concat_tables(
             [_without(old["predicted"], new["predicted"]), new["predicted"]]
         ),
