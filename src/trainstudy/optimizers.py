@@ -1,10 +1,15 @@
 """Optimizers by name, and the learning-rate schedules."""
 
 import bisect
+import inspect
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+# Methods that torch keeps its compiler from tracing, for which it first loads that compiler.
+GUARDED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
 def build(settings: dict, model: nn.Module) -> torch.optim.Optimizer:
@@ -17,15 +22,25 @@ def build(settings: dict, model: nn.Module) -> torch.optim.Optimizer:
     common = {"lr": rate, "weight_decay": settings["weight_decay"], "fused": True}
     match settings["name"]:
         case "adam":
-            return torch.optim.Adam(weights, **common)
+            return _untraced(torch.optim.Adam)(weights, **common)
         case "adamw":
-            return torch.optim.AdamW(weights, **common)
+            return _untraced(torch.optim.AdamW)(weights, **common)
         case "sgd":
-            return torch.optim.SGD(weights, **common)
+            return _untraced(torch.optim.SGD)(weights, **common)
         case "momentum":
-            return torch.optim.SGD(weights, momentum=settings["momentum"], **common)
+            return _untraced(torch.optim.SGD)(weights, momentum=settings["momentum"], **common)
         case name:
             raise ValueError(f"no optimizer '{name}'")
+
+
+def _untraced(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return a kind of optimizer that does not load torch's compiler, 1.8 s or more of every job.
+
+    Nothing here compiles an optimizer, so nothing need keep the compiler from looking into one.
+    """
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in GUARDED}
+    plain["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), plain)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -77,7 +77,7 @@ def test_steps_follow_the_formula(formula):
 )
 def test_name_gives_that_optimizer_with_the_settings(name, kind, special):
     optimizer = optimizers.build(settings(name), nn.Linear(4, 3))
-    assert type(optimizer) is kind
+    assert isinstance(optimizer, kind)
     (group,) = optimizer.param_groups
     expected = {"lr": LR, "weight_decay": DECAY, **special}
     assert {key: group[key] for key in expected} == expected

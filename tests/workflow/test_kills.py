@@ -14,10 +14,9 @@ import pytest
 
 from trainstudy import arrays, checkpoint, data, logs, records, run
 
-# The processes fork from one that has imported torch, and what an optimizer imports: 30 times that
-# take minutes.
+# The processes fork from one that has imported torch: 30 times that takes minutes.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["trainstudy.run", "torch._dynamo"])
+PROCESSES.set_forkserver_preload(["trainstudy.run"])
 
 COMMON = {
     "early_stopping": None, "gradient_clipping": 1.0, "label_smoothing": 0.1, "precision": "fp32",
