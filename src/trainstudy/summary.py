@@ -62,21 +62,32 @@ def _best(runs: pd.DataFrame, score: str) -> Markup:
 
     The validation data choose, so that the test score beside them is not a chosen one.
     """
-    means = _means(runs, f"validation_{score}_best").dropna().sort_values()
-    if means.empty:
+    best = _leader(runs, score)
+    if best.empty:
         return Markup("No run has a validation {}.").format(score)
-    name = means.index[0 if score in LOWER_IS_BETTER else -1]
-    test = _means(runs, f"test_{score}_best")[name]
-    seeds = (runs.experiment == name).sum()
+    seeds = len(best)
     return Markup("{} {} validation {} {}{}, test {}{}.").format(
-        _name(name),
+        _name(best.experiment.iloc[0]),
         "generalises best:" if runs.experiment.nunique() > 1 else "reaches",
         score,
-        written(means[name], score),
-        f" at epoch {runs[runs.experiment == name].best_epoch.iloc[0]:.0f}" if seeds == 1 else "",
-        written(test, score),
+        written(best[f"validation_{score}_best"].mean(), score),
+        f" at epoch {best.best_epoch.iloc[0]:.0f}" if seeds == 1 else "",
+        written(best[f"test_{score}_best"].mean(), score),
         f" (means of {seeds} seeds, best epoch of each)" if seeds > 1 else "",
     )
+
+
+def _leader(runs: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return the finished runs of the experiment with the best mean validation score.
+
+    Of equal experiments that is the first by name; without a score there is none.
+    """
+    finished = runs[runs.status == "finished"]
+    means = _means(finished, f"validation_{score}_best").dropna()
+    if means.empty:
+        return finished[:0]
+    name = means.idxmin() if score in LOWER_IS_BETTER else means.idxmax()
+    return finished[finished.experiment == name]
 
 
 def _fastest(runs: pd.DataFrame) -> Markup:
@@ -126,15 +137,15 @@ def _networks(results: Results) -> Markup | None:
     """Say how the best CNN compares with the best vision transformer, in accuracy and size."""
     parts = []
     for family, text in (("cnn", "The best CNN, {},"), ("vit", "the best vision transformer, {},")):
-        runs = results.runs[results.runs.family == family]
-        means = _means(runs, "validation_accuracy_best").dropna()
-        if means.empty:
+        best = _leader(results.runs[results.runs.family == family], "accuracy")
+        if best.empty:
             return None
-        name = means.idxmax()
-        size = runs[runs.experiment == name].parameters_trained.iloc[0]
-        accuracy = written(means[name], "accuracy")
         parts.append(
-            Markup(text + " validates {} with {:,} parameters").format(_name(name), accuracy, size)
+            Markup(text + " validates {} with {:,} parameters").format(
+                _name(best.experiment.iloc[0]),
+                written(best.validation_accuracy_best.mean(), "accuracy"),
+                best.parameters_trained.iloc[0],
+            )
         )
     return Markup("{}; {}.").format(*parts)
 

@@ -188,6 +188,15 @@ def test_the_best_cnn_is_compared_with_the_best_vision_transformer(sentences):
     ) in sentences(*runs)[-1]
 
 
+def test_the_best_vision_transformer_is_the_same_in_every_sentence(sentences):
+    wild = VIT | {"validation_accuracy_best": 0.99, "status": "diverged"}
+    runs = [a_run("cnn-a", **VIT), a_run("vit-a", **VIT), a_run("vit-b", **VIT)]
+    for more in ([], [a_run("vit-c", **wild), a_run("vit-a", 2, **wild)]):
+        _, vit, _, questions = sentences(*runs, *more)
+        assert "vit-a generalises best: validation accuracy 60.00 %" in vit
+        assert "the best vision transformer, vit-a, validates 60.00 %" in questions
+
+
 def test_runs_that_over_fit_are_counted(sentences):
     runs = [a_run("vit-a", **VIT), a_run("vit-b", **VIT), a_run("vit-c", **VIT)]
     metrics = [
