@@ -125,8 +125,8 @@ class Checkpoints(Unsaved):
     def save(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Write a checkpoint; where that fails the ones before stay.
 
-        Raises Interrupted where the run should stop, and DiskFullError where the disk is full; any
-        other failure leaves it running.
+        Raises Interrupted where the run should stop, and DiskFullError where the disk is full. Any
+        other failure leaves it running, or is raised where it should stop: not all is saved.
         """
         new = self.folder / "new.safetensors"
         try:
@@ -138,9 +138,12 @@ class Checkpoints(Unsaved):
             new.replace(latest)
             files.sync(self.folder)
         except (OSError, SafetensorError) as error:
-            self._sweep()
+            with suppress(OSError):
+                self._sweep()
             if files.is_full(error):
                 raise self._full(error, tensors) from error
+            if self._should_stop():
+                raise
             log.warning("no checkpoint could be written, the one before is kept: %s", error)
         self._last = time.monotonic()
         if self._should_stop():

@@ -35,17 +35,6 @@ def _command() -> list[str]:
 
 
 def compiled(model: nn.Module) -> nn.Module:
-    """Return the model with compiled training steps; its first batch waits for the compiler.
-
-    Without a C++ compiler the model comes back as it is, with a warning.
-    """
-    if not _command():
-        log.warning(
-            "no C++ compiler (%s) on PATH: training steps are not compiled, which costs vision "
-            "transformers about a tenth of their speed; install it, name another one in the "
-            "environment variable CXX, or set compile: false",
-            USUAL,
-        )
-        return model
+    """Return the model with compiled training steps; its first batch waits for the compiler."""
     log.info("compiling the training step; takes up to a minute the first time on a machine")
     return cast(nn.Module, torch.compile(model))

@@ -9,7 +9,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,12 +23,12 @@ class Claim:
 
     index: int  # among the cards
     shared: bool  # when last looked; the last look is at the end of the claim
-    visitors: Path  # grows whenever a run joins another on the card
+    visitors: int  # an open file, which grows whenever a run joins another on the card
     before: int  # bytes of it when the claim began
 
     def look(self) -> bool:
         """Return whether another run has been on the card since the claim began."""
-        self.shared = self.shared or self.visitors.stat().st_size > self.before
+        self.shared = self.shared or os.fstat(self.visitors).st_size > self.before
         return self.shared
 
 
@@ -41,17 +41,17 @@ def claim(cards: Sequence[str], folder: Path | None = None) -> Iterator[Claim]:
     """
     folder = folder or Path(tempfile.gettempdir(), f"trainstudy-{os.getuid()}")
     folder.mkdir(exist_ok=True)
-    with (folder / "choosing").open("a") as door:
-        fcntl.flock(door, fcntl.LOCK_EX)
-        runs = [_runs_on(folder, card) for card in cards]
-        index = runs.index(min(runs))
-        visitors = folder / f"{cards[index]}.visitors"
-        with visitors.open("a") as note:
-            note.write("+" if runs[index] else "")
-        before = visitors.stat().st_size
-        seat = _free_seat(folder, cards[index])
-    taken = Claim(index, runs[index] > 0, visitors, before)
-    with seat:
+    with ExitStack() as held:
+        with (folder / "choosing").open("a") as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            runs = [_runs_on(folder, card) for card in cards]
+            index = runs.index(min(runs))
+            visitors = held.enter_context((folder / f"{cards[index]}.visitors").open("a")).fileno()
+            os.write(visitors, b"+" if runs[index] else b"")
+            os.utime(visitors)  # what clears temporary folders of old files leaves it alone
+            before = os.fstat(visitors).st_size
+            held.enter_context(_free_seat(folder, cards[index]))
+        taken = Claim(index, runs[index] > 0, visitors, before)
         yield taken
         taken.look()
 

@@ -34,7 +34,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         need_features, need_weight = ctx.needs_input_grad[:2]
         counted = targets > 0
         table, rows = _aligned(weight, dtype), features.to(dtype)
-        softmax = _softmax_of(features.device.type)
+        exact = torch.are_deterministic_algorithms_enabled()
+        softmax = _softmax_of(features.device.type, compiles=not exact)
         losses, smooth = torch.empty(2, len(rows), device=features.device)
         grad_features = torch.empty_like(rows) if need_features else None
         # Without gradients enabled a trained table still asks for its own, the features do not.
@@ -75,9 +76,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _aligned(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the weight (V, E) in a dtype, on a GPU with rows of 0 below up to the alignment."""
-    if not weight.is_cuda:
-        return weight.to(dtype)
+    """Return the weight (V, E) in a dtype, on a GPU padded."""
+    return padded(weight, dtype) if weight.is_cuda else weight.to(dtype)
+
+
+def padded(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the weight (V, E) in a dtype with rows of 0 below, up to the alignment."""
     words = len(weight) + -len(weight) % ALIGNMENT
     table = weight.new_zeros(words, weight.shape[1], dtype=dtype)
     table[: len(weight)] = weight
@@ -85,13 +89,16 @@ def _aligned(weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @functools.cache
-def _softmax_of(device: str) -> Softmax:
+def _softmax_of(device: str, compiles: bool) -> Softmax:
     """Return how the softmax is computed on a kind of device.
 
     On a GPU it is compiled: that takes half of the time, and makes no float32 copy of the logits.
+    The deterministic mode forgoes it: the compiler chooses by time in which order sums are made.
     """
     if device == "cpu":
         return _softmax_in_pieces
+    if not compiles:
+        return _softmax_at_once
     compiled = cast(Softmax, torch.compile(_softmax_at_once, dynamic=False))
     logits, losses, smooth = torch.zeros(1, 2, device=device), *torch.zeros(2, 1, device=device)
     try:

@@ -116,16 +116,26 @@ def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
 def _settled(settings: dict, deterministic: bool) -> dict:
     """Return the settings with what machine and mode decide."""
     settled = settings | {"precision": precision.chosen(settings["precision"])}
+    if settings.get("compile") and not compilation.compiler():
+        log.warning(
+            "no C++ compiler (%s) on PATH: training steps are not compiled, which costs vision "
+            "transformers about a tenth of their speed; install it, name another one in the "
+            "environment variable CXX, or set compile: false",
+            compilation.USUAL,
+        )
+        settled["compile"] = False
     # torch's compiler has such a mode, too; but only uncompiled steps were seen to repeat.
-    if deterministic and torch.cuda.is_available() and settings.get("compile"):
+    elif deterministic and torch.cuda.is_available() and settings.get("compile"):
         log.info("training steps are not compiled, as `deterministic` is true and this is a GPU")
         settled["compile"] = False
     return settled
 
 
 def _choose_algorithms(deterministic: bool, exact: bool) -> None:
-    # By default cuDNN's convolutions and LSTMs round what they multiply to TF32's ten bits.
+    # By default cuDNN's convolutions and LSTMs round what they multiply to TF32's ten bits; matrix
+    # products do where the environment asks for it, as some containers' does.
     torch.backends.cudnn.allow_tf32 = not exact
+    torch.backends.cuda.matmul.allow_tf32 = False
     if deterministic:  # read when CUDA's matrix products are first used
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
@@ -152,10 +162,15 @@ def _identity(
         "embedding": embedding and embedding.manifest["manifest_sha256"],
         "torch": torch.__version__,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
-        # None too where steps are to be compiled and there is none: then they are not.
-        "compiler": compilation.compiler() if settings.get("compile") else None,
+        "compiler": compilation.compiler() if _compiles(settings, dataset) else None,
         **{f"code {file}": fetch.sha256(file) for file in code},
     }
+
+
+def _compiles(settings: dict, dataset: Dataset) -> bool:
+    """Say whether code is compiled for this run: its steps, or on a GPU a language model's loss."""
+    of_text = dataset.manifest["kind"] == "text" and torch.cuda.is_available()
+    return settings.get("compile", False) or of_text
 
 
 def _model(

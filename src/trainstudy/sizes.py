@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from trainstudy import models, optimizers
+from trainstudy import losses, models, optimizers
 from trainstudy.arrays import Dataset
 from trainstudy.mixing import mixes
 from trainstudy.models import vit
@@ -78,9 +78,10 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
     batch = tuple(map(fake.from_tensor, next(iter(task.batches(1)))))
     task.carried = fake.from_tensor(task.carried)
     # The tensors are declared on the CPU, because PyTorch cannot go backward through fake CUDA
-    # tensors without a driver; attention has to be told to do what it does on a GPU.
+    # tensors without a driver; attention and loss have to be told to do what they do on a GPU.
     _without_content(model, fake)
-    with fake, patch.object(vit, "attend", F.scaled_dot_product_attention):
+    attention = patch.object(vit, "attend", F.scaled_dot_product_attention)
+    with fake, attention, patch.object(losses, "_aligned", losses.padded):
         optimizer = optimizers.build(settings["optimizer"], model)
         for weight in _trained(model):
             weight.grad = torch.zeros_like(weight)

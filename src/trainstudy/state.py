@@ -37,7 +37,7 @@ class Outcome:
     weights: dict[str, Tensor] = field(default_factory=dict)
     diverged_step: int | None = None  # counted from 1 over the whole run
     seconds: float = 0.0  # wall-clock from the first step to the end of the last evaluation
-    seconds_compiling: float | None = None  # before the first step; None where nothing is compiled
+    seconds_compiling: float | None = None  # of steps, before the first; None without `compile`
     started: str = ""  # when the first part began
     resumes: int = 0
     places: list[str] = field(default_factory=list)  # where its parts were computed

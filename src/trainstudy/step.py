@@ -44,7 +44,7 @@ class Step:
         # Not with ROCm, where nobody has tried it.
         nvidia = task.device.type == "cuda" and torch.version.hip is None
         self.recorded = recorded and nvidia
-        self.warm_up = WARM_UP_STEPS  # steps of it left
+        self.taken = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.rows: Tensor  # what the recorded step reads
         self.found: Found  # and where it leaves what it returns
@@ -55,8 +55,9 @@ class Step:
         Returns what was minimised (), the L2 norm () of the whole gradient before clipping, and the
         scores (2, B) of the examples, all on the device and good until the next step.
         """
-        if not self.recorded or self.warm_up or len(rows) < self.task.batch_size:
-            self.warm_up = max(self.warm_up - 1, 0)
+        warm = self.taken >= WARM_UP_STEPS
+        self.taken += 1
+        if not (self.recorded and warm) or len(rows) < self.task.batch_size:
             return self._take(rows)
         if self.graph is None:
             self.graph = self._record(rows)

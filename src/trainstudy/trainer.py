@@ -43,7 +43,6 @@ def fit(
     with checkpoints.stoppable():
         if settings.get("compile"):
             learner = compilation.compiled(model)
-        if learner is not model:
             compiling = try_batches(task, learner)
         elif task.device.type == "cuda":  # whose libraries would load in the first epoch's time
             try_batches(task, model)
@@ -91,7 +90,6 @@ def _run_epoch(
     """Train and validate one epoch, or what is left of it."""
     task, outcome, epoch = state.task, state.outcome, state.epoch
     scores = _train_epoch(state, advance, settings, checkpoints, progress)
-    state.note_memory(memory.peaks(task.device))
     if state.trained is None:
         state.trained = state.clock()
     try:
@@ -118,6 +116,9 @@ def _train_epoch(
     advance.learner.train()
     if state.step == 0:
         state.begin_epoch()
+    # Peaks are those of training steps after this process's first, and not of evaluation.
+    memory.forget_peaks(task.device)
+    counting = max(advance.taken, WARM_UP_STEPS)
     for step, rows in enumerate(task.rows(epoch)[state.step :], start=state.step):
         factor = optimizers.learning_rate_factor(
             settings["schedule"], epoch - 1 + (step + 0.5) / task.steps, settings["epochs"]
@@ -125,7 +126,7 @@ def _train_epoch(
         state.learning_rate = settings["optimizer"]["lr"] * factor
         optimizers.set_learning_rate(state.optimizer, state.learning_rate)
         objective, state.norms[step], batch_scores = advance(rows)
-        if step + 1 == min(WARM_UP_STEPS, task.steps - 1):
+        if advance.taken == WARM_UP_STEPS:
             memory.forget_peaks(task.device)
         state.losses[step] = objective
         first = step * task.batch_size
@@ -136,6 +137,8 @@ def _train_epoch(
             progress.step_line(epoch, step + 1, objective.item())
         if checkpoints.due():
             checkpoints.save(*state.capture())
+    if advance.taken > counting:
+        state.note_memory(memory.peaks(task.device))
     _check(state.losses, epoch)
     return task.summarise("train", state.scores) | metrics.gradient(state.norms.cpu().numpy())
 

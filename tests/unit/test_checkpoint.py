@@ -226,6 +226,28 @@ def test_a_folder_that_cannot_be_made_stops_no_training(tmp_path, caplog):
     assert caplog.text.count("no checkpoint could be written, the one before is kept") == 2 * 3 + 2
 
 
+def test_who_is_told_to_stop_where_nothing_can_be_saved_does_not_say_that_it_is(
+    tmp_path, monkeypatch, caplog
+):
+    """Exit code 75 means that all is saved."""
+    save(tmp_path, 1.0)
+
+    def broken(*_, **__) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(checkpoint, "_write", broken)
+    with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
+        monkeypatch.setattr(Path, "unlink", broken)  # the library's unfinished file
+        (tmp_path / ".tmpA1b2C3").write_text("")
+        checkpoints.save({}, {})
+        assert "no checkpoint could be written" in caplog.text
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(OSError, match="Input/output error"):
+            checkpoints.save({}, {})
+        monkeypatch.undo()
+    assert load(tmp_path) == 1.0
+
+
 def test_what_a_killed_writer_left_is_swept_away(tmp_path):
     save(tmp_path, 1.0)
     (tmp_path / ".tmpA1b2C3").write_text("half a checkpoint, under the library's temporary name")

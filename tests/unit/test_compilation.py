@@ -1,6 +1,5 @@
 """Compiled training steps: the same training, and nothing of the trial batch remains."""
 
-import logging
 import os
 from pathlib import Path
 
@@ -85,17 +84,6 @@ def test_only_training_is_compiled(monkeypatch):
     monkeypatch.setattr(compilation, "compiled", lambda model: counted)
     fit(task, model, chosen)
     assert counted.batches == 1 + task.steps  # with the one that is tried
-
-
-def test_without_a_compiler_the_run_goes_on_and_says_so(monkeypatch, caplog):
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.delenv("CXX", raising=False)
-    chosen = settings("vit", epochs=1, compile=True)
-    task, model = start(chosen)
-    with caplog.at_level(logging.WARNING):
-        assert compilation.compiled(model) is model
-    assert fit(task, model, chosen).seconds_compiling is None
-    assert "compile: false" in caplog.text
 
 
 def test_the_compiler_is_named_with_its_version(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Who sits on which card: claims by real processes, some of them killed."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -57,6 +58,24 @@ def test_other_cards_of_the_machine_are_no_concern(tmp_path):
         assert (one.index, other.index) == (0, 0)
     assert not one.shared
     assert not other.shared
+
+
+def test_a_run_outlives_a_cleaner_of_temporary_folders(tmp_path):
+    for _ in range(2):
+        with claim(CARDS[:1], tmp_path) as alone:
+            (notes,) = tmp_path.glob("*.visitors")
+            notes.unlink()
+            assert not alone.look()
+        assert not alone.shared
+
+
+def test_a_claim_makes_its_file_look_new(tmp_path):
+    with claim(CARDS[:1], tmp_path):
+        pass
+    (notes,) = tmp_path.glob("*.visitors")
+    os.utime(notes, (0, 0))
+    with claim(CARDS[:1], tmp_path):
+        assert notes.stat().st_mtime > 0
 
 
 def test_a_failed_run_gives_its_card_back(tmp_path):

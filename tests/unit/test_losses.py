@@ -184,9 +184,28 @@ def test_where_the_loss_cannot_be_compiled_it_is_not_and_that_is_said(monkeypatc
     for compiled, expected in ((broken, losses._softmax_at_once), (print, print)):
         monkeypatch.setattr(torch, "compile", lambda function, dynamic, one=compiled: one)
         losses._softmax_of.cache_clear()
-        assert losses._softmax_of("cuda") is expected
+        assert losses._softmax_of("cuda", compiles=True) is expected
     (record,) = caplog.records
     assert record.getMessage().endswith("time and memory: no C compiler")
+
+
+@pytest.mark.usefixtures("no_choice")
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_deterministic_mode_compiles_no_loss(monkeypatch, deterministic):
+    chosen = {}
+
+    def softmax_of(device: str, compiles: bool):
+        chosen["compiles"] = compiles
+        return losses._softmax_in_pieces
+
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
+    with monkeypatch.context() as patched:
+        patched.setattr(losses, "_softmax_of", softmax_of)
+        (features, weight), targets = inputs(), torch.tensor(MANY_PADDED)
+        linear_cross_entropy(features, weight, targets, 0.0, torch.float32)
+    assert chosen == {"compiles": not deterministic}
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("compiled"))
+    assert losses._softmax_of("cuda", compiles=False) is losses._softmax_at_once
 
 
 @pytest.mark.parametrize("gradient", [True, False])

@@ -389,8 +389,10 @@ def _default_mode(monkeypatch):
 
 @pytest.mark.parametrize(("wanted", "rounded"), [("fp32", False), ("bf16", True)])
 def test_fp32_is_float32_in_cudnn_too(tmp_path, digits, wanted, rounded):
+    torch.backends.cuda.matmul.allow_tf32 = True  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE does
     train(tmp_path, VIT, digits, epochs=1, precision=wanted)
     assert torch.backends.cudnn.allow_tf32 == rounded
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_the_precision_that_the_machine_chose_is_the_one_recorded(tmp_path, digits, monkeypatch):
@@ -413,6 +415,18 @@ def test_the_deterministic_mode_is_torchs_and_is_recorded(tmp_path, digits):
             assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
+def test_without_a_compiler_the_run_goes_on_uncompiled_and_says_so(
+    tmp_path, digits, monkeypatch, caplog
+):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    facts = train(tmp_path, VIT, digits, epochs=1, compile=True).facts
+    assert facts["status"] == "finished"
+    assert not facts["compile"]
+    assert facts["seconds_compiling"] is None
+    assert "install it, name another one in the environment variable CXX" in caplog.text
+
+
 @pytest.mark.parametrize("card", [True, False])
 @pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("wanted", [True, False, None])
@@ -420,6 +434,7 @@ def test_steps_are_compiled_but_for_the_deterministic_mode_on_a_gpu(
     monkeypatch, card, deterministic, wanted
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
+    monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
     settings = LSTM if wanted is None else VIT | {"compile": wanted}
     expected = settings | {"compile": False} if wanted and card and deterministic else settings
     assert run._settled(settings, deterministic) == expected
@@ -559,6 +574,25 @@ def test_a_compiled_run_is_not_continued_uncompiled_nor_by_another_compiler(
     monkeypatch.setenv("PATH", "/nowhere")
     assert train(tmp_path / "a", VIT, digits, compile=True).facts["resumes"] == 0
     assert "these differ: compiler" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "card", "kind", "named"),
+    [
+        (VIT | {"compile": True}, False, "images", True), (VIT, True, "images", False),
+        (LSTM, True, "text", True), (LSTM, False, "text", False),
+    ],
+)  # fmt: skip
+def test_the_compiler_is_part_of_what_decides_a_run_where_it_compiles(
+    monkeypatch, digits, settings, card, kind, named
+):
+    """On a GPU that is a language model's loss, too."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
+    monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
+    dataset = arrays.load(digits)
+    dataset.manifest["kind"] = kind
+    identity = run._identity(settings, 42, False, dataset, None, ())
+    assert identity["compiler"] == ("g++ 14.2" if named else None)
 
 
 def test_no_compiler_is_asked_for_where_nothing_is_compiled(tmp_path, digits, monkeypatch):

@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import nn
 
-from trainstudy import config, models, optimizers, sizes
+from trainstudy import config, losses, models, optimizers, sizes
 from trainstudy.models import vit
 
 IMAGES = {
@@ -136,6 +136,15 @@ def test_a_frozen_embedding_is_constant_and_not_trained():
     table = 50 * 6 * 4
     assert predict(frozen)["constants"] == predict(LSTM)["constants"] + table
     assert predict(frozen)["parameters"] == predict(LSTM)["parameters"] - table
+
+
+def test_the_copy_of_the_table_that_a_gpu_pads_counts_in_float32_too(monkeypatch):
+    exact = LSTM | {"precision": "fp32"}
+    padded = predict(exact)["total"]
+    monkeypatch.setattr(losses, "padded", lambda weight, dtype: weight.to(dtype))
+    (row,) = sizes.predict({"mine": exact | optimizer("adamw")}, MANIFESTS)
+    table, logits, gradient = 64 * 6, 8 * 16 * (64 - 50), (64 - 50) * 6
+    assert padded - row["total"] == 4 * (table + logits + gradient)
 
 
 def test_activations_grow_with_the_batch_and_with_depth():

@@ -182,7 +182,7 @@ def test_the_time_in_which_a_run_was_dead_does_not_count(tmp_path):
 
 
 def test_the_start_and_the_peaks_of_memory_are_those_of_all_parts(tmp_path, monkeypatch):
-    chosen = settings("vit", epochs=1)
+    chosen = settings("vit", epochs=2)
     monkeypatch.setattr(memory, "standing", lambda device: {"memory_resident": 10**15})
     task, model = start(chosen)
     first = State(task, model, chosen)

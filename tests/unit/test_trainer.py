@@ -21,6 +21,10 @@ from tiny import (
 )
 from trainstudy import models, optimizers, trainer
 from trainstudy.arrays import Dataset
+from trainstudy.checkpoint import Unsaved
+from trainstudy.progress import Progress
+from trainstudy.state import State
+from trainstudy.step import Step
 from trainstudy.tasks import TASKS, Task, stream
 from trainstudy.trainer import Outcome, fit
 
@@ -432,13 +436,32 @@ def test_peaks_of_memory_are_those_of_training_steps_after_the_first(monkeypatch
     monkeypatch.setattr(trainer.memory, "forget_peaks", lambda device: said.append("forget"))
     monkeypatch.setattr(trainer.memory, "peaks", lambda device: said.append("read") or {"a": 1})
     task, model = start(settings("vit"))
-    for name in ("loss", "evaluate"):
-        real = getattr(task, name)
-        word = {"loss": "step", "evaluate": "evaluate"}[name]
-        monkeypatch.setattr(
-            task, name, lambda *a, real=real, word=word: (said.append(word), real(*a))[1]
-        )
-    outcome = fit(task, model, settings("vit", epochs=1))
-    training = said[: said.index("evaluate")]
-    assert training == ["step", "step", "forget", "step", "read"]
+    loss = task.loss
+    monkeypatch.setattr(
+        task,
+        "loss",
+        lambda m, batch: (said.append("step" if m.training else ""), loss(m, batch))[1],
+    )
+    outcome = fit(task, model, settings("vit", epochs=2))
+    first, second = ["forget", *["step"] * 3, "forget"], ["forget", *["step"] * 3, "read"]
+    assert [word for word in said if word] == first + second
     assert outcome.memory["a"] == 1
+
+
+def test_a_resumed_run_counts_no_memory_of_its_start(monkeypatch):
+    """What compiling and first steps take is no peak of a training step, in whichever epoch."""
+    chosen = settings("vit", epochs=2)
+    task, model = start(chosen)
+    steps, said = task.steps, []
+    monkeypatch.setattr(trainer.memory, "peaks", lambda device: said.append("read") or {})
+    monkeypatch.setattr(trainer.memory, "forget_peaks", lambda device: said.append("forget"))
+    state = State(task, model, chosen)
+    advance = Step(task, model, state.optimizer, None, state.augmentation)
+    real = advance._take
+    monkeypatch.setattr(advance, "_take", lambda rows: (said.append("step"), real(rows))[1])
+    progress = Progress(task, 2, 0)
+    for epoch, first in ((1, steps), (2, 1)):  # nothing left but validation; two steps left
+        state.epoch, state.step = epoch, first
+        state.losses.zero_()
+        trainer._train_epoch(state, advance, chosen, Unsaved(), progress)
+    assert said == ["forget", "forget", "step", "step"]
