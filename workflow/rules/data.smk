@@ -15,8 +15,9 @@ rule fetch:
         "data/benchmarks/fetch/{path}.tsv"
     conda:
         "../../envs/data.yaml"
+    # Where a file came from is no parameter: it is pinned or named as a mirror's, and stays when the study
+    # goes on without `mirror`. Snakemake would delete it first, and then train everything again.
     params:
-        mirror=config["mirror"],
         source=lambda wildcards: vars(SOURCES[wildcards.path]),
     script:
         "../scripts/fetch.py"

@@ -9,5 +9,5 @@ with logs.job(snakemake.log[0], "fetch"):
         snakemake.wildcards.path,
         fetch.Source(**snakemake.params.source),
         Path(snakemake.output[0]),
-        snakemake.params.mirror,
+        snakemake.config["mirror"],
     )
