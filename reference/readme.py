@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from trainstudy import config, estimates, origin, results, summary
 from trainstudy.tables import columns
@@ -19,8 +20,9 @@ README = ROOT / "README.md"
 def read(kept: Path) -> results.Results:
     """Return the results in a folder of kept ones."""
     files = {name: str(kept / f"{name}.parquet") for name in config.RESULT_FILES}
-    published = str(ROOT / "resources" / "published.csv")
-    return results.read(files | {"published": published}, groups={}, claims={})
+    files["published"] = str(ROOT / "resources" / "published.csv")
+    overlay = yaml.safe_load((kept / "config.yaml").read_text())
+    return results.read(files, overlay["select"], overlay["seeds"], claims={})
 
 
 def table(found: results.Results) -> str:
@@ -33,7 +35,7 @@ def table(found: results.Results) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for family, score in results.SCORE.items():
-        runs = found.undisturbed[found.undisturbed.family == family]
+        runs = results.finished(found.undisturbed[found.undisturbed.family == family])
         beside = summary.beside_published(found, family)
         # By the reports' estimator and epoch; where they have none the textbook's, best epoch.
         means = runs.groupby("experiment")[f"validation_{score}_best"].mean()

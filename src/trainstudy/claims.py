@@ -14,7 +14,8 @@ from statistics import fmean
 import pandas as pd
 
 from trainstudy import data, estimates, quantities
-from trainstudy.results import PUBLISHED_DATASET, Results, learned_instead, places
+from trainstudy.quantities import counted
+from trainstudy.results import PUBLISHED_DATASET, Results, finished, learned_instead, places
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 # Why a claim may be undecided.
@@ -63,7 +64,8 @@ def table(results: Results) -> pd.DataFrame:
 def evaluate(claim: dict, results: Results) -> Verdict:
     """Decide a claim, as report/claims.yaml declares it."""
     named = [*claim["runs"], *(claim["than"] if isinstance(claim.get("than"), list) else [])]
-    rows = results.facts[results.facts.experiment.isin(named)]
+    every = results.facts[results.facts.experiment.isin(named)]
+    rows = finished(every)
     options = claim["of"] if isinstance(claim["of"], list) else [claim["of"]]
     column = next((one for one in options if not _without(rows, one, named)), options[0])
     missing = _without(rows, column, named)
@@ -78,8 +80,8 @@ def evaluate(claim: dict, results: Results) -> Verdict:
     would = SUPPORTED if outcomes == {SUPPORTED} and not missing else UNDECIDED
     if CONTRADICTED in outcomes:
         would = CONTRADICTED
-    told = _told([step for step in steps if step.outcome == would], column)
-    told += _missing(missing, column, rows)
+    told = _told([step for step in steps if step.outcome == would], column, claim["are"])
+    told += _missing(missing, column, rows) + _diverged(every)
     departures = [(ELSEWHERE, text) for text in _departures(claim, rows)]
     departures += [(MACHINES, text) for text in _several_places(column, rows)]
     why = _why(would, missing, departures)
@@ -123,6 +125,16 @@ def _missing(missing: list[str], column: str, rows: pd.DataFrame) -> list[str]:
     )
 
 
+def _diverged(runs: pd.DataFrame) -> list[str]:
+    """Return which runs diverged; whether they count, results.finished says."""
+    counts = runs.status.eq("diverged").groupby(runs.experiment).agg(["sum", "size"])
+    named = [
+        f"{name} ({row['sum']} of {counted(row['size'], 'run')})"
+        for name, row in counts[counts["sum"] > 0].iterrows()
+    ]
+    return [f"Diverged: {', '.join(named)}."] if named else []
+
+
 def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
     """Return in what the runs depart from the reports' data and recipe, or the claim's epochs."""
     found = []
@@ -161,19 +173,21 @@ def _listed(values: pd.Series) -> str:
     return ", ".join(sorted(set(values)))
 
 
-def _told(steps: list["_Step"], column: str) -> list[str]:
-    """Return the comparisons in words, of many the closest alone, and what was needed."""
+def _told(steps: list["_Step"], column: str, are: str) -> list[str]:
+    """Return the comparisons in words, of many the one that tells most, and what was needed."""
     if not steps:
         return []
-    closest = min(steps, key=lambda step: abs(step.distance))
-    shown = steps if len(steps) <= 3 else [closest]
-    count = f", closest of {len(steps)}" if len(steps) > 3 else ""
+    # Where values are to be equal, those farthest apart decide.
+    which, choose = ("farthest apart", max) if are == "equal" else ("closest", min)
+    telling = choose(steps, key=lambda step: abs(step.distance))
+    shown = steps if len(steps) <= 3 else [telling]
+    count = f", {which} of {len(steps)}" if len(steps) > 3 else ""
     spreads = [step.spread() for step in shown]
     if len({*spreads}) == 1:  # said once
         spreads[:-1] = [""] * (len(shown) - 1)
     numbers = "; ".join(f"{step}{spread}" for step, spread in zip(shown, spreads, strict=True))
     quantity = quantities.words(column)
-    return [f"{quantity[0].upper()}{quantity[1:]}{count}: {numbers}.", f"Needed: {closest.needed}."]
+    return [f"{quantity[0].upper()}{quantity[1:]}{count}: {numbers}.", f"Needed: {telling.needed}."]
 
 
 def _pairs(claim: dict, values: dict) -> Iterator[tuple[str, str | float]]:
@@ -183,7 +197,7 @@ def _pairs(claim: dict, values: dict) -> Iterator[tuple[str, str | float]]:
         case "increasing" | "decreasing":
             yield from ((later, earlier) for earlier, later in itertools.pairwise(runs))
         case "equal" if than is None:
-            yield from ((other, runs[0]) for other in runs[1:])
+            yield from ((later, earlier) for earlier, later in itertools.combinations(runs, 2))
         case _:
             others = [name for name in than if name in values] if isinstance(than, list) else [than]
             yield from itertools.product(runs, others)

@@ -63,6 +63,11 @@ def inside(measured: pd.Series, published: pd.DataFrame) -> pd.Series:
     return found.where(measured.notna() & published.notna().all(axis=1), None)
 
 
+def relative_distance(measured: pd.Series, published: pd.DataFrame) -> pd.Series:
+    """Return how far values are from the nearer published one, as a fraction of that one."""
+    return (published.sub(measured, axis=0).abs() / published).min(axis=1)
+
+
 def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return how the loss (nat) of every run parted from its training loss.
 

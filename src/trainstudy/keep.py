@@ -45,7 +45,8 @@ def keep(study: Path, kept: Path) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     new = {name: _read(study / f"{name}.parquet", name) for name in SCHEMAS}
     old = {name: table.slice(0, 0) for name, table in new.items()}
-    old |= {file.stem: _read(file, file.stem) for file in kept.glob("*.parquet")}
+    there = {name: kept / f"{name}.parquet" for name in SCHEMAS}
+    old |= {name: _read(file, name) for name, file in there.items() if file.exists()}
     added = new["runs"].to_pylist()
     _check_alike(added, study)
     stays = [run for run in old["runs"].to_pylist() if _stays(run, added)]

@@ -69,10 +69,10 @@ RUNS = pa.schema(
     + _optional(**dict.fromkeys(SCORES, _real))
     + _required(seconds_total=_real)
     + _optional(
-        seconds_compiling=_real,  # before the first step; empty where nothing was compiled
+        seconds_compiling=_real,  # of steps, before the first; empty without `compile`
         seconds_training=_real,  # of the median epoch
         seconds_evaluating=_real,  # of the median epoch
-        throughput=_real,  # units per second of training, mean
+        throughput=_real,  # units per second of training, of the median epoch
         throughput_unit=_text,
         memory_resident=_whole,  # bytes, as all of memory; see memory.py
         memory_allocated=_whole,

@@ -1,7 +1,7 @@
 """What the study found: the input of every table, figure and claim."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from trainstudy import estimates
+from trainstudy.files import DataError
 from trainstudy.quantities import counted
 
 FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}  # in order
@@ -17,7 +18,7 @@ PUBLISHED_DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
 REPORTS = ("A", "B")
 SCORES = ("accuracy", "perplexity")
 BUDGETS = (60, 300, 600)  # seconds of training and evaluation at which runs are compared
-# Columns of runs.parquet that say little where several runs shared a GPU.
+# Columns of runs.parquet that hang on the machine, and say little where several runs shared a GPU.
 COSTS = [
     "seconds_total", "seconds_compiling", "seconds_training", "seconds_evaluating", "throughput",
     "memory_resident", "memory_allocated", "memory_reserved", "memory_process", "memory_device",
@@ -29,8 +30,8 @@ class Results:
     """Everything that tables, figures and claims are made from.
 
     `runs` and `metrics` as in the Parquet files, `published` the figures of the reports,
-    `predicted` memory and `attention` parameters (see sizes.py), `groups` {experiment: group},
-    `claims` the statements of the reports (see claims.py).
+    `predicted` memory and `attention` parameters (see sizes.py), `claims` the statements of the
+    reports (see claims.py).
     """
 
     runs: pd.DataFrame
@@ -38,7 +39,6 @@ class Results:
     published: pd.DataFrame
     predicted: pd.DataFrame = field(default_factory=pd.DataFrame)
     attention: pd.DataFrame = field(default_factory=pd.DataFrame)
-    groups: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, dict] = field(default_factory=dict)
 
     @cached_property
@@ -48,11 +48,16 @@ class Results:
 
     @cached_property
     def undisturbed(self) -> pd.DataFrame:
-        """The runs, without times and memory (see COSTS) where others shared their GPU."""
+        """The runs, without times and memory (see COSTS) where these would not be comparable."""
+        costs = [name for name in COSTS if name in self.runs]
         runs = self.runs.copy()
-        costs = [name for name in COSTS if name in runs]
-        runs[costs] = runs[costs].where(~runs.gpu_shared.eq(True))
+        runs[costs] = runs[costs].where(self._comparable_costs)
         return runs
+
+    @cached_property
+    def _comparable_costs(self) -> pd.Series:
+        """Of which runs the costs count: alone on a GPU, and where most of the experiment were."""
+        return ~self.runs.gpu_shared.eq(True) & _is_usual_place(self.runs)
 
     @cached_property
     def facts(self) -> pd.DataFrame:
@@ -68,15 +73,15 @@ class Results:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """The metrics, without seconds where other runs shared the GPU."""
+        """The metrics, without seconds where the costs of the run would not be comparable."""
         keys = ["experiment", "seed"]
-        shared = pd.MultiIndex.from_frame(self.runs[self.runs.gpu_shared.eq(True)][keys])
-        disturbed = pd.MultiIndex.from_frame(self.metrics[keys]).isin(shared)
+        apart = pd.MultiIndex.from_frame(self.runs[~self._comparable_costs][keys])
+        disturbed = pd.MultiIndex.from_frame(self.metrics[keys]).isin(apart)
         return self.metrics.assign(seconds=self.metrics.seconds.mask(disturbed))
 
     @cached_property
     def timed_curves(self) -> pd.DataFrame:
-        """Validation scores by epoch, of the runs whose seconds are undisturbed."""
+        """Validation scores by epoch, of the runs whose seconds count."""
         own = self.curves[(self.curves.split == "validation") & self.curves.metric.isin(SCORES)]
         return own.dropna(subset="seconds").sort_values("epoch")
 
@@ -92,11 +97,10 @@ class Results:
         columns = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
         return pd.DataFrame(rows, columns=["experiment", "seed", *columns])
 
-    @cached_property
-    def largest_gradient_norms(self) -> dict[str, float]:
-        """The largest norm of the gradient in any step, by experiment, where it was recorded."""
+    def largest_gradient_norm(self, experiments: Collection[str]) -> float:
+        """Return the largest norm of the gradient in any step; NaN where none was recorded."""
         rows = self.metrics[self.metrics.metric == "gradient_norm_largest"]
-        return rows.groupby("experiment").value.max().to_dict()
+        return float(rows[rows.experiment.isin(experiments)].value.max())
 
     @cached_property
     def comparable(self) -> set[str]:
@@ -120,13 +124,18 @@ class Results:
         return rows.groupby("experiment").value.first()
 
     def scores(self, split: str, metric: str, epoch: str = "last") -> pd.Series:
-        """Return a score by experiment and seed, of the last epoch or of the best ("best")."""
-        rows = self.metrics[(self.metrics.split == split) & (self.metrics.metric == metric)]
+        """Return a score by experiment and seed, of the last epoch or of the best ("best").
+
+        Of the runs that count; see finished.
+        """
         keys = ["experiment", "seed"]
+        counts = finished(self.runs)[[*keys, "best_epoch"]]
+        rows = self.metrics[(self.metrics.split == split) & (self.metrics.metric == metric)]
+        rows = rows.merge(counts, on=keys)
         if epoch == "best":
-            chosen = self.runs[[*keys, "best_epoch"]].rename(columns={"best_epoch": "epoch"})
-            return rows.merge(chosen, on=[*keys, "epoch"]).set_index(keys).value
-        return rows.sort_values("epoch").groupby(keys).value.last()
+            return rows[rows.epoch == rows.best_epoch].set_index(keys).value
+        last = rows.sort_values("epoch").drop_duplicates(keys, keep="last")
+        return last.set_index(keys).value.sort_index()
 
 
 def learned_instead(runs: pd.DataFrame) -> pd.Series:
@@ -148,6 +157,30 @@ def places(runs: pd.DataFrame) -> pd.Series:
     pairs = zip(machines(runs), runs.device, threads, strict=True)
     named = [name if device != "CPU" else f"{name}, {count}" for name, device, count in pairs]
     return pd.Series(named, index=runs.index, dtype=object)
+
+
+def _is_usual_place(runs: pd.DataFrame) -> pd.Series:
+    """Say which runs were made where most of their experiment were.
+
+    Of equals it is where most experiments of all were, then the first by name.
+    """
+    made = places(runs)
+    common = runs.groupby(made).experiment.nunique()
+    counts = runs.groupby([runs.experiment, made]).size().rename_axis(["experiment", "place"])
+    ranked = counts.reset_index(name="runs")
+    ranked["experiments"] = ranked.place.map(common)
+    order = ranked.sort_values(["runs", "experiments", "place"], ascending=[False, False, True])
+    usual = order.drop_duplicates("experiment").set_index("experiment").place
+    return made == runs.experiment.map(usual)
+
+
+def finished(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that finished; of an experiment of which none did all, as far as they came.
+
+    Only these make means: what a run reached before it diverged is no result of as many epochs.
+    """
+    done = runs.status == "finished"
+    return runs[done | ~done.groupby(runs.experiment).transform("any")]
 
 
 def at_main_place(runs: pd.DataFrame) -> pd.DataFrame:
@@ -175,10 +208,29 @@ def after(metric: str, seconds: int) -> str:
 
 
 def read(
-    files: Mapping[str, str], groups: Mapping[str, str], claims: Mapping[str, dict]
+    files: Mapping[str, str],
+    experiments: Collection[str],
+    seeds: Collection[int],
+    claims: Mapping[str, dict],
 ) -> Results:
-    """Read the results from their files: runs, metrics, predicted, attention, published."""
-    parquet = ("runs", "metrics", "predicted", "attention")
-    frames = {name: pd.read_parquet(Path(files[name])) for name in parquet}
-    published = pd.read_csv(Path(files["published"]))
-    return Results(**frames, published=published, groups=groups, claims=claims)
+    """Read what some experiments and seeds have in runs, metrics, predicted, attention, published.
+
+    An earlier study, which is reported on without training, may hold more. Raises DataError where
+    it has none of them.
+    """
+    names = ("runs", "metrics", "predicted")
+    frames = {name: pd.read_parquet(Path(files[name])) for name in names}
+    known = ", ".join(sorted({*frames["runs"].experiment}))
+    frames = {name: frame[frame.experiment.isin(experiments)] for name, frame in frames.items()}
+    for name in ("runs", "metrics"):
+        frames[name] = frames[name][frames[name].seed.isin(seeds)]
+    if frames["runs"].empty:
+        raise DataError(
+            f"{files['runs']} has no run of what `select` and `seeds` name; it has {known}"
+        )
+    return Results(
+        **{name: frame.reset_index(drop=True) for name, frame in frames.items()},
+        attention=pd.read_parquet(Path(files["attention"])),
+        published=pd.read_csv(Path(files["published"])),
+        claims=claims,
+    )

@@ -15,6 +15,7 @@ from trainstudy.results import (
     SCORE,
     Results,
     at_main_place,
+    finished,
     places,
 )
 
@@ -110,13 +111,15 @@ def _fastest(runs: pd.DataFrame) -> Markup:
 
 def _norm(results: Results) -> Markup | None:
     """Say how pre-norm compares with post-norm, by the validation accuracy of the last epoch."""
-    norms = comparisons.settings(results.runs)["model.norm"]
-    scores = _means(results.runs, "validation_accuracy_last").dropna()
     leads = {}
     for one in comparisons.find(results.runs, "norm"):
-        pair = {norms[name]: name for name in one.experiments if name in scores.index}
-        if len(pair) == 2:
-            leads[pair["pre"]] = 100 * (scores[pair["pre"]] - scores[pair["post"]])
+        runs = results.runs[results.runs.experiment.isin(one.experiments)]
+        # Runs with the same settings count together, whatever their names.
+        scores = finished(runs.assign(experiment=runs["model.norm"]))
+        means = _means(scores, "validation_accuracy_last").dropna()
+        if len(means) == 2:
+            name = runs.experiment[runs["model.norm"] == "pre"].min()
+            leads[name] = 100 * (means["pre"] - means["post"])
     if not leads:
         return None
     if len(leads) == 1:
@@ -255,11 +258,12 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
         table[report] = results.published_values(report, score, "validation")
     table = table.dropna(subset="measured").dropna(subset=list(REPORTS), how="all")
     published = table[list(REPORTS)]
-    away = published.sub(table.measured, axis=0).abs()
-    if score != "accuracy":
-        away = away / published
+    if score == "accuracy":
+        away = published.sub(table.measured, axis=0).abs().min(axis=1)
+    else:
+        away = estimates.relative_distance(table.measured, published)
     inside = estimates.inside(table.measured, published)
-    return table.assign(away=away.min(axis=1), inside=inside)
+    return table.assign(away=away, inside=inside)
 
 
 def written(value: float, score: str) -> str:

@@ -81,7 +81,7 @@ def frames(folder: Path, runs: list[dict], metrics: list[dict] = (), reports=Non
         stored(folder, runs, records.RUNS),
         stored(folder, list(metrics), records.METRICS),
         published() if reports is None else reports,
-        **{"groups": {run["experiment"]: "core" for run in runs}} | others,
+        **others,
     )
 
 

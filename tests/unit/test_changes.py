@@ -81,12 +81,31 @@ def test_seconds_of_two_machines_have_no_difference(tmp_path, elsewhere):
 def test_a_language_model_has_its_perplexity_per_added_second(tmp_path):
     runs = [
         a_run("lstm-a", validation_perplexity_best=120.0, seconds_total=100.0),
-        a_run("lstm-b", validation_perplexity_best=90.0, seconds_total=115.0, carry_state=True),
+        a_run("lstm-b", validation_perplexity_best=90.0, seconds_total=116.0, carry_state=True),
     ]
     (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
     assert row["difference of validation perplexity"] == -30
-    assert row["perplexity per added second"] == -2
+    assert row["perplexity per added second"] == -30 / 16
     assert "validation accuracy without" not in row
+
+
+@pytest.mark.parametrize(
+    "seconds", [[114.9], [101.0, 130.0]], ids=["within the spread of times", "wide interval"]
+)
+def test_no_perplexity_is_set_against_seconds_that_chance_may_have_added(tmp_path, seconds):
+    runs = []
+    for seed, added in enumerate(seconds):
+        runs += [
+            a_run("lstm-a", seed, validation_perplexity_best=120.0, seconds_total=100.0 + seed),
+            a_run(
+                "lstm-b", seed, validation_perplexity_best=90.0, seconds_total=added,
+                carry_state=True,
+            ),
+        ]  # fmt: skip
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["difference of seconds"] > 0
+    assert ("difference of seconds ±" in row) == (len(seconds) > 1)
+    assert "perplexity per added second" not in row
 
 
 def test_seconds_of_runs_that_shared_a_gpu_are_left_out(tmp_path):
@@ -118,6 +137,34 @@ def test_norms_stand_side_by_side_by_depth_and_rate(tmp_path):
     assert row["post-norm: largest gradient norm"] == 400
     assert row["post-norm: outcome"] == "1 of 1 diverged (step 351)"
     assert pd.isna(row["post-norm: best validation accuracy"])
+
+
+def test_runs_with_equal_settings_and_other_names_are_one_in_the_table_of_norms(tmp_path):
+    runs = [
+        with_scores("vit-pre", 0.7), with_scores("vit-again-pre", 0.5),
+        a_run("vit-post", status="diverged", diverged_step=9, **{"model.norm": "post"}),
+        with_scores("vit-again-post", 0.6, **{"model.norm": "post"}),
+    ]  # fmt: skip
+    (row,) = tables.build("norm-stability", frames(tmp_path, runs)).to_dict("records")
+    assert row["pre-norm: best validation accuracy"] == pytest.approx(0.6)
+    assert row["pre-norm: best validation accuracy ±"] > 0
+    assert row["post-norm: best validation accuracy"] == 0.6
+    assert row["post-norm: outcome"] == "1 of 2 diverged (step 9)"
+    assert {*row["experiments"].split(", ")} == {run["experiment"] for run in runs}
+
+
+def test_a_run_that_diverged_is_in_no_difference(tmp_path):
+    runs = [
+        with_scores("vit-a", 0.6),
+        with_scores("vit-b", 0.7, label_smoothing=0.1),
+        a_run(
+            "vit-b", 43, validation_accuracy_best=0.1, status="diverged", seconds_total=0.1,
+            label_smoothing=0.1,
+        ),
+    ]  # fmt: skip
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["difference of validation accuracy"] == pytest.approx(0.1)
+    assert row["difference of seconds"] == 0
 
 
 def test_tables_of_changes_may_be_empty(tmp_path):

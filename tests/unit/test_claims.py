@@ -165,6 +165,29 @@ def test_equal_means_within_the_margin(tmp_path, values, verdict):
     assert decide(tmp_path, same, **values).verdict == verdict
 
 
+def test_equality_is_of_all_with_each_other_and_those_farthest_apart_are_told(tmp_path):
+    same = claim(of="memory_predicted", runs=["vit-a", "vit-b", "vit-c", "vit-d"], are="equal")
+    del same["than"]
+    for margin, verdict in (("3 %", "contradicted"), ("6 %", "supported")):
+        runs = [a_run(name) for name in same["runs"]]
+        totals = zip(same["runs"], (2**20 * mib for mib in (100, 97.5, 102.5, 100)), strict=True)
+        predicted = pd.DataFrame(totals, columns=["experiment", "total"])
+        results = frames(tmp_path, runs, predicted=predicted)
+        found = claims.evaluate(same | {"margin": margin}, results)
+        assert found.verdict == verdict
+    assert "farthest apart of 6: vit-c 102.5 MiB against vit-b 97.5 MiB." in found.numbers
+
+
+@pytest.mark.parametrize(("others", "of"), [([0.61, 0.62], "1 of 3"), ([], "1 of 1")])
+def test_a_diverged_run_is_named_and_counts_only_where_no_other_finished(tmp_path, others, of):
+    runs = [a_run("vit-b", seed, validation_accuracy_last=0.5 + seed / 100) for seed in (1, 2)]
+    runs += [a_run("vit-a", s, validation_accuracy_last=v) for s, v in enumerate(others)]
+    runs.append(a_run("vit-a", 9, validation_accuracy_last=0.1, status="diverged"))
+    found = claims.evaluate(claim(), frames(tmp_path, runs))
+    assert f"Diverged: vit-a ({of} run" in found.numbers
+    assert found.verdict == ("supported" if others else "contradicted")
+
+
 def test_of_many_comparisons_all_have_to_hold_and_the_closest_is_told(tmp_path):
     ahead = claim(runs=["vit-a", "vit-b"], than=["vit-c", "vit-d"])
     found = decide(tmp_path, ahead, a=[0.9], b=[0.8], c=[0.5], d=[0.7])

@@ -392,6 +392,35 @@ def test_measured_and_published_figures_share_a_row(tmp_path):
     assert "They part most for vit-2: accuracy 50.0 % measured, A 62.0 %, B 60.0 %." in drawing.text
 
 
+def test_accuracy_against_seconds_is_of_one_machine(tmp_path):
+    runs = [vit("2", 2), vit("4", 4), vit("6", 6, machine=OTHER_MACHINE)]
+    results = study(tmp_path, runs)
+    drawing = figures.build("accuracy-against-seconds", results)
+    assert {*drawing.data.experiment} == {"vit-2", "vit-4"}
+    assert "Left out, as made elsewhere than most: vit-6." in drawing.text
+    drawing = figures.build("accuracy-against-parameters", results)
+    assert {*drawing.data.experiment} == {"vit-2", "vit-4", "vit-6"}
+    assert "Left out" not in drawing.text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "far"), [(50, 10_000, "lstm-b"), (400, 1_001, "lstm-a")]
+)
+def test_runs_part_by_their_distance_to_the_published_figure(tmp_path, first, second, far):
+    theirs = published(
+        ("A", "lstm-a", "perplexity", "validation", 100, None),
+        ("A", "lstm-b", "perplexity", "validation", 1_000, None),
+    )
+    runs = [run("lstm-a"), run("lstm-b")]
+    metrics = [
+        *curve(runs[0], "validation", "perplexity_published", first),
+        *curve(runs[1], "validation", "perplexity_published", second),
+    ]
+    results = study(tmp_path, runs, metrics, reports=theirs)
+    text = figures.build("measured-against-published", results).text
+    assert f"They part most for {far}: " in text
+
+
 def test_what_was_measured_on_other_data_is_not_drawn(tmp_path):
     runs = [vit("2", 2, dataset="digits")]
     metrics = curve(runs[0], "validation", "accuracy_published", 0.5)
@@ -455,3 +484,8 @@ def test_times_of_runs_that_shared_their_gpu_are_not_drawn(tmp_path):
         assert {*figures.build(f"vit-curves-{axis}", results).data.experiment} == drawn
     only = figures.build("vit-curves-seconds", study(tmp_path, runs[:1]))
     assert "shared a GPU" in only.text
+    every = study(tmp_path, [run | {"gpu_shared": True} for run in runs])
+    assert "no epoch was timed on a GPU that no other run shared" in (
+        figures.build("optimizers", every).text
+    )
+    assert "every one shared a GPU" in figures.build("accuracy-against-seconds", every).text

@@ -59,6 +59,12 @@ def test_later_runs_join_and_take_the_place_of_their_like(kept: Path, tmp_path: 
     assert [*pd.read_parquet(kept / "predicted.parquet").experiment] == ["cnn-a", "vit-a", "vit-b"]
 
 
+def test_what_a_killed_call_left_behind_is_no_hindrance(kept: Path, tmp_path: Path):
+    (kept / "runs.part.parquet").write_bytes(b"PAR1 half a file")
+    keep.keep(a_study(tmp_path / "later", a_run("vit-b", seed=1)), kept)
+    assert [run[0] for run in kept_runs(kept)] == ["cnn-a", "vit-a", "vit-a", "vit-b"]
+
+
 @pytest.mark.parametrize("change", [{"optimizer.lr": 0.1}, {"data_sha256": "0" * 64}])
 def test_seeds_of_other_settings_or_data_do_not_stay_beside_new_ones(
     kept: Path, tmp_path: Path, change: dict, caplog: pytest.LogCaptureFixture

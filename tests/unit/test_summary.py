@@ -176,6 +176,14 @@ def test_pre_and_post_norm_are_compared(sentences):
     assert "on average (-1.00 to +2.50)." in text
 
 
+def test_norms_of_equal_settings_count_together(sentences):
+    runs = [in_norm("pre", 0.7), in_norm("post", 0.6), in_norm("post", 0.3, status="diverged")]
+    runs[2]["experiment"] = "vit-post-again"
+    again = in_norm("pre", 0.6) | {"experiment": "vit-pre-again"}
+    text = sentences(*runs, again)[-1]
+    assert "Pre-norm ends 5.00 points of validation accuracy above post-norm (vit-pre)." in text
+
+
 def test_the_best_cnn_is_compared_with_the_best_vision_transformer(sentences):
     runs = [
         a_run("cnn-a", **VIT | {"validation_accuracy_best": 0.9}, parameters_trained=272_378),

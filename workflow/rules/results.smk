@@ -15,10 +15,14 @@ SHARED = [
     "results",
     "style",
 ]
-ANALYSIS_CODE = collect("src/trainstudy/{part}.py", part=SHARED)
+# Data sets say how many images were held out, which decides what a difference of accuracies tells.
+ANALYSIS_CODE = collect(
+    "src/trainstudy/{part}.py", part=SHARED + collect("data/{dataset}", dataset=DATASETS)
+)
 TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("*.py")))
 FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("*.py")))
-GROUPS = {name: run["group"] for name, run in RUNS.items()}
+# An earlier study may hold more than is selected.
+SHOWN = {"experiments": sorted(RUNS), "seeds": sorted(config["seeds"])}
 # An input and no parameter: Snakemake's report prints the parameters of a job in full.
 CLAIMS = ["report/claims.yaml", "workflow/schemas/claims.yaml"]
 
@@ -40,7 +44,7 @@ rule make_tables:
     resources:
         **asking(for_gathering),
     params:
-        groups=GROUPS,
+        **SHOWN,
         titles={name: ITEMS[name]["title"] for name in TABLES},
         families={name: ITEMS[name]["families"] for name in TABLES},
     script:
@@ -65,7 +69,7 @@ rule plot_figures:
     resources:
         **asking(for_gathering),
     params:
-        groups=GROUPS,
+        **SHOWN,
     script:
         "../scripts/plot_figures.py"
 
@@ -77,6 +81,7 @@ rule write_report:
         contents="report/contents.yaml",
         figures=rules.plot_figures.output.svg,
         texts=collect(f"{RESULTS}/figures/{{item}}.txt", item=FIGURES),
+        numbers=collect(f"{RESULTS}/figures/{{item}}.csv", item=FIGURES),
         captions=collect("report/{item}.rst", item=ITEMS),
         page=collect(
             "report/page/{file}", file=["report.html.j2", "style.css", "chart.js", "page.js"]
@@ -102,7 +107,7 @@ rule write_report:
     params:
         study=config["study"],
         planned=len(config["experiments"]) * len(config["seeds"]),
-        groups=GROUPS,
+        **SHOWN,
         missing=as_text(MISSING),
     script:
         "../scripts/write_report.py"

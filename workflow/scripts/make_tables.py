@@ -5,8 +5,9 @@ from pathlib import Path
 from trainstudy import config, logs, origin, results, tables
 
 with logs.job(snakemake.log[0], "make_tables"):
+    shown = snakemake.params.experiments, snakemake.params.seeds
     claims = config.checked(*map(Path, snakemake.input.claims))["claims"]
-    found = results.read(snakemake.input, snakemake.params.groups, claims)
+    found = results.read(snakemake.input, *shown, claims)
     titles, families = snakemake.params.titles, snakemake.params.families
     for csv, page in zip(snakemake.output.csv, snakemake.output.html, strict=True):
         name = Path(csv).stem

@@ -6,6 +6,7 @@ from pathlib import Path
 from trainstudy import config, logs, places, report, results
 
 with logs.job(snakemake.log[0], "write_report"):
+    shown = snakemake.params.experiments, snakemake.params.seeds
     claims = config.checked(*map(Path, snakemake.input.claims))["claims"]
     contents, _, _ = places.read(Path(snakemake.input.contents))
     page = report.render(
@@ -14,7 +15,7 @@ with logs.job(snakemake.log[0], "write_report"):
         contents["items"],
         captions=Path("report"),
         figures=Path(snakemake.output[0]).with_name("figures"),
-        results=results.read(snakemake.input, snakemake.params.groups, claims),
+        results=results.read(snakemake.input, *shown, claims),
         missing=json.loads(snakemake.params.missing),
         planned=snakemake.params.planned,
     )

@@ -13,7 +13,7 @@ from trainstudy.figures.drawing import (
     panels,
     written,
 )
-from trainstudy.results import FAMILIES, SCORE, Results, places
+from trainstudy.results import FAMILIES, SCORE, Results, finished, places
 
 SECONDS = "seconds per epoch (s)"
 
@@ -59,7 +59,7 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
 
 def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
     """Return a row for each run, metric and split: mean and half the 95 % interval."""
-    runs = results.undisturbed[results.undisturbed.experiment.isin(one.experiments)]
+    runs = finished(results.undisturbed)
     rows = []
     for name in one.experiments:
         own = runs[runs.experiment == name]
@@ -108,6 +108,8 @@ def _text(data: pd.DataFrame, one: Comparison, label: str, on_one_machine: bool)
     )
     if not on_one_machine:
         return f"{text}; the seconds are of several machines."
-    quick = own[own.metric == SECONDS]
+    quick = own[own.metric == SECONDS].dropna(subset="value")
+    if quick.empty:
+        return f"{text}; no epoch was timed on a GPU that no other run shared."
     quick = quick.loc[quick.value.idxmin()]
     return f"{text}; shortest epochs {quick.value:.3g} s ({label}: {quick.choice})."

@@ -10,7 +10,7 @@ from trainstudy import comparisons, style
 from trainstudy.figures import labels
 from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers, written
 from trainstudy.quantities import counted
-from trainstudy.results import FAMILIES, Results
+from trainstudy.results import FAMILIES, Results, at_main_place, finished
 
 COSTS = {"parameters_trained": "trained parameters", "seconds_total": "seconds of the whole run"}
 PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
@@ -23,13 +23,19 @@ PARTS = {  # part of the predicted peak: how it is called, a colour of no optimi
 
 
 def accuracy(results: Results, column: str) -> Drawing:
-    """Draw validation accuracy of the best epoch against parameters or seconds of a run."""
-    runs = results.undisturbed[results.undisturbed.family.isin(["vit", "cnn"])]
+    """Draw validation accuracy of the best epoch against parameters or seconds of a run.
+
+    Seconds are those of the machine with most experiments; the others are named as left out.
+    """
+    runs = finished(results.undisturbed[results.undisturbed.family.isin(["vit", "cnn"])])
     columns = [column, "validation_accuracy_best", "test_accuracy_best"]
+    runs = runs.dropna(subset=["validation_accuracy_best", column])
+    here = at_main_place(runs) if column == "seconds_total" and len(runs) else runs
+    elsewhere = sorted({*runs.experiment} - {*here.experiment})
+    runs = here
     data = runs.groupby(["family", "experiment"], sort=True)[columns].mean().reset_index()
-    data = data.dropna(subset=["validation_accuracy_best", column])
     if data.empty:
-        return empty("No image model finished an epoch.")
+        return empty("No image model finished an epoch, or every one shared a GPU.")
     data = data.sort_values("validation_accuracy_best", ascending=False, ignore_index=True)
     figure, axes = panels(1, 1, 5.6)
     panel = axes[0, 0]
@@ -39,7 +45,10 @@ def accuracy(results: Results, column: str) -> Drawing:
     marks = [_mark(row, styles) for row in data.itertuples()]
     labels.beside_marks(panel, data[column], data.validation_accuracy_best, data.experiment, marks)
     plain_numbers(panel.xaxis)
-    return Drawing(figure, _accuracy_text(data, column), data)
+    text = _accuracy_text(data, column)
+    if elsewhere:
+        text += f"\nLeft out, as made elsewhere than most: {', '.join(elsewhere)}."
+    return Drawing(figure, text, data)
 
 
 def _mark(row: Any, styles: dict[str, style.Style]) -> dict[str, str]:

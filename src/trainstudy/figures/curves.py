@@ -129,7 +129,7 @@ def _text(data: pd.DataFrame, one: Comparison) -> str:
     rows = data[data.experiment.isin(one.experiments) & (data.metric == metric)]
     rows = rows[rows.split == "validation"].dropna(subset="value").sort_values("epoch")
     if rows.empty:
-        return f"{title}: no run completed an epoch."
+        return f"{title}: every run shared a GPU, or completed no epoch."
     last = rows.groupby("experiment").last().sort_values("value")
     said = [_ends(int(epochs), own.value, metric) for epochs, own in last.groupby("epoch")]
     return f"{title}: {'; '.join(said)}."

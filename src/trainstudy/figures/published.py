@@ -13,7 +13,7 @@ from trainstudy.figures.drawing import (
     plain_numbers,
     written,
 )
-from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, SCORE, Results
+from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, SCORE, Results, finished
 
 SECONDS = "seconds_per_epoch"
 MARKS = {"A": "^", "B": "s"}  # in grey: colours are for optimizers
@@ -55,7 +55,7 @@ def dots(results: Results) -> Drawing:
 def _numbers(results: Results) -> list[pd.DataFrame]:
     """Return measured and published figures by experiment, by family and metric."""
     tables = []
-    for family, runs in results.undisturbed.groupby("family", sort=False):
+    for family, runs in finished(results.undisturbed).groupby("family", sort=False):
         same = runs[runs.experiment.isin(results.comparable)]
         score = SCORE[str(family)]
         own = results.scores("validation", f"{score}_published").droplevel("seed")
@@ -127,8 +127,7 @@ def _text(data: pd.DataFrame) -> str:
     scores = data[(data.metric != SECONDS) & data.measured.notna()]
     if scores.empty:
         return "No run with a published score completed an epoch."
-    away = scores[list(REPORTS)].sub(scores.measured, axis=0).abs().min(axis=1)
-    row = scores.loc[(away / scores.measured).idxmax()]
+    row = scores.loc[estimates.relative_distance(scores.measured, scores[list(REPORTS)]).idxmax()]
     known = [name for name in REPORTS if pd.notna(row[name])]
     reports = ", ".join(f"{name} {written(row[name], row.metric)}" for name in known)
     return (

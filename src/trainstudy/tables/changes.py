@@ -1,11 +1,12 @@
 """What single changes brought, and how pre- and post-norm bear learning rates and depth."""
 
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from trainstudy import comparisons, estimates
-from trainstudy.results import SCORES, Results, places
+from trainstudy.results import SCORES, Results, finished, places
 
 
 def single_changes(results: Results) -> pd.DataFrame:
@@ -13,9 +14,10 @@ def single_changes(results: Results) -> pd.DataFrame:
 
     Scores are those of the best epoch. Differences are with the change minus without it, and have
     an interval (Welch's) where both have several seeds; seconds only where both share a place.
+    Perplexity is set against seconds where these are more than equal runs may differ by.
     """
     rows = []
-    known = results.undisturbed
+    known = finished(results.undisturbed)
     for change in comparisons.changes(known):
         row: dict[str, Any] = {
             "change": f"{change.setting}: {change.values[0]} → {change.values[1]}",
@@ -32,10 +34,11 @@ def single_changes(results: Results) -> pd.DataFrame:
                     row[f"{split} {score} without"] = sum(theirs) / len(theirs)
         seconds = [list(runs.seconds_total.dropna()) for runs in pair]
         if all(seconds) and places(pd.concat(pair)).nunique() == 1:
-            added, _ = estimates.difference(*seconds)
-            row["difference of seconds"] = added
+            added, half = estimates.difference(*seconds)
+            row["difference of seconds"], row["difference of seconds ±"] = added, half
+            chance = estimates.SPREAD_OF_TIMES * fmean(seconds[1]) if half is None else half
             gained = row.get("difference of validation perplexity")
-            if gained is not None and added > 0:
+            if gained is not None and added > chance:
                 row["perplexity per added second"] = gained / added
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS).dropna(axis="columns", how="all")
@@ -52,7 +55,7 @@ COLUMNS = [
             (f"difference of {split} {score}", " ±"),
         )
     ),
-    "difference of seconds", "perplexity per added second",
+    "difference of seconds", "difference of seconds ±", "perplexity per added second",
     *(f"{split} {score} without" for score in SCORES for split in ("validation", "test")),
 ]  # fmt: skip
 
@@ -61,9 +64,9 @@ def norm_stability(results: Results) -> pd.DataFrame:
     """Return pre- beside post-norm for every depth and learning rate that the study tried.
 
     Gradient norms are the largest of the run, before clipping; a diverged run names its step.
+    Runs with the same settings count together, whatever their names.
     """
     known = comparisons.settings(results.runs)
-    largest = results.largest_gradient_norms
     rows = []
     for one in comparisons.find(results.runs, "norm"):
         row: dict[str, object] = {
@@ -71,14 +74,16 @@ def norm_stability(results: Results) -> pd.DataFrame:
             "learning rate": known["optimizer.lr"][one.experiments[0]],
             "epochs": known.epochs[one.experiments[0]],
         }
-        for name in sorted(one.experiments, key=lambda name: known["model.norm"][name] != "pre"):
-            norm, runs = known["model.norm"][name], results.runs[results.runs.experiment == name]
-            accuracy, half = estimates.interval(list(runs.validation_accuracy_best.dropna()))
+        for norm in ("pre", "post"):
+            names = [name for name in one.experiments if known["model.norm"][name] == norm]
+            runs = results.runs[results.runs.experiment.isin(names)]
+            scores = finished(runs.assign(experiment=norm)).validation_accuracy_best
+            accuracy, half = estimates.interval(list(scores.dropna()))
             row[f"{norm}-norm: best validation accuracy"] = accuracy
             row[f"{norm}-norm: best validation accuracy ±"] = half
-            row[f"{norm}-norm: largest gradient norm"] = largest.get(name)
+            row[f"{norm}-norm: largest gradient norm"] = results.largest_gradient_norm(names)
             row[f"{norm}-norm: outcome"] = _outcome(runs)
-        rows.append(row)
+        rows.append(row | {"experiments": ", ".join(sorted(one.experiments))})
     table = pd.DataFrame(rows, columns=None if rows else ["layers", "learning rate", "epochs"])
     return table.sort_values(["epochs", "layers", "learning rate"], ignore_index=True)
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from trainstudy import estimates
-from trainstudy.results import REPORTS, Results, by_family
+from trainstudy.results import REPORTS, Results, by_family, finished
 
 
 def heads(runs: pd.DataFrame, **columns: str) -> pd.DataFrame:
@@ -19,6 +19,7 @@ def add_notes(table: pd.DataFrame, results: Results) -> None:
     """End a table with settings, data, seeds and state of its experiments."""
     runs = results.runs[results.runs.experiment.isin(table.index)]
     groups = runs.groupby("experiment")
+    count = finished(runs).groupby("experiment").size()
     table["optimizer"] = groups["optimizer.name"].first()
     table["epochs"] = groups["epochs"].first()
     table["data"] = pd.Series(results.data).reindex(table.index)
@@ -26,7 +27,7 @@ def add_notes(table: pd.DataFrame, results: Results) -> None:
     add_mark(table, "diverged", runs[runs.status == "diverged"])
     add_mark(table, "shared a GPU", runs[runs.gpu_shared.eq(True)])
     table["seeds"] = groups.size()
-    table["interval"] = table["seeds"].map(lambda seeds: "95 %" if seeds > 1 else "none, one seed")
+    table["interval"] = count.map(lambda seeds: "95 %" if seeds > 1 else "none, one seed")
 
 
 def add_mark(table: pd.DataFrame, word: str, runs: pd.DataFrame) -> None:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from trainstudy import comparisons
-from trainstudy.results import BUDGETS, SCORES, Results, after, by_family, machines
+from trainstudy.results import BUDGETS, SCORES, Results, after, by_family, finished, machines
 from trainstudy.tables import columns
 
 MEASURES = {
@@ -23,7 +23,7 @@ MIB = 2**20
 
 def wall_clock(results: Results) -> pd.DataFrame:
     """Return seconds per epoch and throughput, fastest training first on a machine."""
-    runs = results.undisturbed
+    runs = finished(results.undisturbed)
     table = columns.heads(runs)
     for column, heading in (
         ("seconds_training", "training s per epoch"),
@@ -38,8 +38,9 @@ def wall_clock(results: Results) -> pd.DataFrame:
     if runs.seconds_compiling.notna().any():
         columns.add(table, "compiling s", columns.by_experiment(runs, "seconds_compiling"))
     table["family"] = first["family"]
-    table["device"] = columns.joined(runs, machines(runs))
-    table["threads"] = columns.joined(runs, runs.threads.astype(str))
+    usual = runs[runs.seconds_total.notna() | runs.gpu_shared.eq(True)]
+    table["device"] = columns.joined(usual, machines(usual))
+    table["threads"] = columns.joined(usual, usual.threads.astype(str))
     columns.add_notes(table, results)
     columns.add_mark(table, "resumed", runs[runs.resumes > 0])
     table = table.sort_values(["device", "training s per epoch"])
@@ -63,7 +64,8 @@ def equal_time(results: Results) -> pd.DataFrame:
             if values.notna().any():
                 columns.add(table, f"{metric} after {seconds // 60} min", values)
     table["family"] = runs.groupby("experiment").family.first()
-    table["machine"] = columns.joined(runs, machines(runs))
+    usual = runs[runs.seconds_total.notna()]
+    table["machine"] = columns.joined(usual, machines(usual))
     columns.add_notes(table, results)
     return _best_first(table)
 
@@ -143,4 +145,5 @@ def memory_predicted(results: Results) -> pd.DataFrame:
     if not measured:
         table["measured"] = "no GPU"
     columns.add_notes(table, results)
-    return table.drop(columns=["epochs", "seeds", "interval"]).reset_index()
+    # The precision of the runs need not be that of the prediction.
+    return table.drop(columns=["epochs", "precision", "seeds", "interval"]).reset_index()

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from trainstudy import estimates
-from trainstudy.results import Results, at_main_place
+from trainstudy.results import Results, at_main_place, finished
 from trainstudy.tables import columns
 
 
@@ -13,7 +13,7 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
     At equal epochs, at equal seconds and at the budget of the run. Equal is what the shortest run
     that did not diverge had.
     """
-    runs = results.runs[results.runs.family.isin(["cnn", "vit"])]
+    runs = finished(results.undisturbed[results.undisturbed.family.isin(["cnn", "vit"])])
     table = columns.heads(runs)
     for split in ("validation", "test"):
         values = columns.by_experiment(runs, f"{split}_accuracy_best")
@@ -24,8 +24,7 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
         columns.add_reports(table, results, "accuracy", split)
     columns.add_reports(table, results, "parameters", "")
     columns.add(table, "best epoch", columns.by_experiment(runs, "best_epoch"))
-    seconds = columns.by_experiment(results.undisturbed, "seconds_total")
-    columns.add(table, "total s", seconds[seconds.index.isin(table.index)])
+    columns.add(table, "total s", columns.by_experiment(runs, "seconds_total"))
     columns.add_notes(table, results)
     order = "validation accuracy, best epoch"
     return table.sort_values(order, ascending=False, kind="stable").reset_index()

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from trainstudy import estimates
-from trainstudy.results import REPORTS, Results, by_family
+from trainstudy.results import REPORTS, Results, by_family, finished
 from trainstudy.tables import columns
 
 SPLITS = ("train", "validation", "test")
@@ -48,7 +48,7 @@ def over_fitting(results: Results) -> pd.DataFrame:
 
 def _scores(results: Results, family: str, metrics: tuple[str, ...], more: dict) -> pd.DataFrame:
     """Return scores after the last epoch, and after the best where that is another."""
-    runs = results.runs[results.runs.family == family]
+    runs = finished(results.runs[results.runs.family == family])
     depth = {"layers": "model.layers" if family == "lstm" else "model.depth"}
     ends = estimates.last_epoch(runs)
     earlier = {*runs.experiment[runs.best_epoch < ends]}

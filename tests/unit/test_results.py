@@ -1,0 +1,72 @@
+"""What is read of the results, and what of it counts."""
+
+import pandas as pd
+import pytest
+
+from results import OTHER_MACHINE, a_run, curve, frames, sizes
+from trainstudy import results
+from trainstudy.files import DataError
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return the files of a study of three runs."""
+    runs = [a_run("lstm-a", 42), a_run("vit-a", 42), a_run("vit-a", 43)]
+    metrics = [row for run in runs for row in curve(run, "validation", "loss", 2.0, 1.0)]
+    known = frames(tmp_path, runs, metrics, **sizes(runs))
+    for name in ("runs", "metrics", "predicted", "attention"):
+        getattr(known, name).to_parquet(tmp_path / f"{name}.parquet")
+    known.published.to_csv(tmp_path / "published.csv")
+    return {file.stem: str(file) for file in tmp_path.iterdir()}
+
+
+def test_only_the_selected_runs_of_an_earlier_study_are_read(files):
+    everything = results.read(files, ["lstm-a", "vit-a", "vit-b"], [42, 43], {})
+    assert [len(everything.runs), len(everything.metrics), len(everything.predicted)] == [3, 6, 2]
+    some = results.read(files, ["vit-a"], [43], {})
+    for rows in (some.runs, some.metrics):
+        assert set(zip(rows.experiment, rows.seed, strict=True)) == {("vit-a", 43)}
+    assert list(some.predicted.experiment) == ["vit-a"]
+
+
+@pytest.mark.parametrize(("experiments", "seeds"), [(["vit-b"], [42]), (["vit-a"], [1])])
+def test_a_selection_of_which_nothing_is_there_is_refused(files, experiments, seeds):
+    with pytest.raises(DataError, match=r"runs\.parquet has no run .* it has lstm-a, vit-a"):
+        results.read(files, experiments, seeds, {})
+
+
+def test_diverged_runs_count_only_where_no_other_finished():
+    runs = pd.DataFrame(
+        [
+            ("vit-a", "finished"), ("vit-a", "diverged"), ("vit-a", "finished"),
+            ("vit-b", "diverged"), ("vit-b", "diverged"),
+        ],
+        columns=["experiment", "status"],
+    )  # fmt: skip
+    assert list(results.finished(runs).index) == [0, 2, 3, 4]
+
+
+def test_the_last_score_is_that_of_the_last_epoch_even_if_it_is_no_number(tmp_path):
+    run = a_run("vit-a")
+    metrics = curve(run, "validation", "loss", 2.0, float("nan"))
+    found = frames(tmp_path, [run], metrics).scores("validation", "loss")
+    assert found.index.tolist() == [("vit-a", 42)]
+    assert found.isna().all()
+
+
+def test_costs_of_an_experiment_are_those_of_one_place(tmp_path):
+    """Of the place where most of its runs were made, of equals that of most experiments."""
+    other = {"machine": OTHER_MACHINE, "seconds_total": 99.0}
+    runs = [
+        a_run("vit-a", 1), a_run("vit-a", 2, **other), a_run("vit-a", 3, **other),
+        a_run("vit-b", 1), a_run("vit-b", 2, **other),
+        a_run("vit-c", 1), a_run("vit-d", 1, threads=2),
+    ]  # fmt: skip
+    metrics = [row for run in runs for row in curve(run, "validation", "accuracy", 0.5)]
+    found = frames(tmp_path, runs, metrics)
+    seconds = found.undisturbed.set_index(["experiment", "seed"]).seconds_total.dropna()
+    expected = {("vit-a", 2), ("vit-a", 3), ("vit-b", 1), ("vit-c", 1), ("vit-d", 1)}
+    assert set(seconds.index) == expected
+    assert set(seconds["vit-a"]) == {99.0}
+    timed = found.timed_curves
+    assert set(zip(timed.experiment, timed.seed, strict=True)) == expected
