@@ -105,9 +105,9 @@ rule write_report:
     resources:
         **asking(for_gathering),
     params:
+        **SHOWN,
         study=config["study"],
         planned=len(config["experiments"]) * len(config["seeds"]),
-        **SHOWN,
         missing=as_text(MISSING),
     script:
         "../scripts/write_report.py"
