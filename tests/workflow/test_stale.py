@@ -115,8 +115,9 @@ def test_another_mode_trains_everything_again(finished):
 
 
 def test_touching_source_reruns_nothing(finished):
-    for file in (finished.folder / "src").rglob("*.py"):
-        os.utime(file)
+    for folder in ("src", "workflow"):
+        for file in (finished.folder / folder).rglob("*.*"):
+            os.utime(file)
     assert finished.stale() == {}
 
 
@@ -131,6 +132,8 @@ def test_touching_source_reruns_nothing(finished):
         ("src/trainstudy/state.py", {"train": 5}),
         ("src/trainstudy/losses.py", {"train": 2, **SIZES}),
         ("src/trainstudy/tasks/images.py", {"train": 3, **SIZES}),
+        ("workflow/scripts/train.py", {"train": 5}),
+        ("workflow/scripts/prepare.py", {"prepare": 2, "train": 5, **SIZES}),
     ],
 )
 def test_editing_training_code_reruns_the_runs_it_decides(finished, file, jobs):
@@ -150,6 +153,10 @@ def test_editing_a_data_set_prepares_it_again(finished):
         ("src/trainstudy/tables/scores.py", {"make_tables": 1, "write_report": 1}),
         ("src/trainstudy/estimates.py", PRESENTATION),
         ("src/trainstudy/sizes.py", SIZES | PRESENTATION),
+        ("workflow/scripts/size_models.py", SIZES | PRESENTATION),
+        ("workflow/scripts/aggregate.py", AFTER_TRAINING),
+        ("workflow/scripts/make_tables.py", {"make_tables": 1}),
+        ("workflow/scripts/write_report.py", {"write_report": 1}),
         ("report/vit-results.rst", {"write_report": 1}),
         ("report/page/report.html.j2", {"write_report": 1}),
         ("resources/published.csv", PRESENTATION),

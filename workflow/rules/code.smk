@@ -25,6 +25,11 @@ CODE_OF_KIND = {
 }
 
 
+def script_of(rule):
+    """Return the script of a rule: an input like other code, lest a new date alone run it again."""
+    return [f"workflow/scripts/{rule}.py"]
+
+
 def embedding_of(wildcards):
     """Return the pretrained embedding and its manifest, for the experiments that use one."""
     embedding = RUNS[wildcards.experiment]["model"].get("embedding", "learned")
@@ -37,7 +42,8 @@ def code_of(wildcards):
     run = RUNS[wildcards.experiment]
     own = [f"models/{run['family']}", f"data/{run['dataset']}"]
     kind = data.find(run["dataset"]).KIND
-    return collect("src/trainstudy/{part}.py", part=[*TRAINING_CODE, *CODE_OF_KIND[kind], *own])
+    parts = [*TRAINING_CODE, *CODE_OF_KIND[kind], *own]
+    return collect("src/trainstudy/{part}.py", part=parts) + script_of("train")
 
 
 def preparing_code_of(wildcards):
@@ -46,4 +52,4 @@ def preparing_code_of(wildcards):
     return collect(
         "src/trainstudy/{part}.py",
         part=["arrays", "files", f"data/{wildcards.dataset}", *gpt1_code],
-    )
+    ) + script_of("prepare")

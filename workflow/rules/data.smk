@@ -47,7 +47,8 @@ rule prepare:
 rule prepare_embedding:
     input:
         sources=collect("data/downloads/{path}", path=gpt1.EMBEDDING_SOURCES),
-        code=collect("src/trainstudy/{part}.py", part=["arrays", "files", "gpt1"]),
+        code=collect("src/trainstudy/{part}.py", part=["arrays", "files", "gpt1"])
+        + script_of("prepare_embedding"),
     output:
         arrays="data/prepared/embedding/gpt1.safetensors",
         manifest="data/prepared/embedding/gpt1.json",

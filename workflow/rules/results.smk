@@ -31,7 +31,7 @@ rule make_tables:
     input:
         **MEASURED,
         claims=CLAIMS,
-        code=ANALYSIS_CODE + TABLES_CODE,
+        code=ANALYSIS_CODE + TABLES_CODE + script_of("make_tables"),
     output:
         csv=collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
         html=[report(f"{RESULTS}/tables/{item}.html", **in_report(item)) for item in TABLES],
@@ -54,7 +54,7 @@ rule make_tables:
 rule plot_figures:
     input:
         **MEASURED,
-        code=ANALYSIS_CODE + FIGURES_CODE,
+        code=ANALYSIS_CODE + FIGURES_CODE + script_of("plot_figures"),
     output:
         svg=[report(f"{RESULTS}/figures/{item}.svg", **in_report(item)) for item in FIGURES],
         others=collect(
@@ -88,7 +88,8 @@ rule write_report:
         ),
         code=ANALYSIS_CODE
         + TABLES_CODE
-        + collect("src/trainstudy/{part}.py", part=["report", "summary", "curves"]),
+        + collect("src/trainstudy/{part}.py", part=["report", "summary", "curves"])
+        + script_of("write_report"),
     output:
         report(
             f"{RESULTS}/report.html",

@@ -40,7 +40,8 @@ rule size_models:
         code=collect(
             "src/trainstudy/{part}.py",
             part=["sizes", "losses", "mixing", "optimizers", *TASKS_CODE, *MODELS],
-        ),
+        )
+        + script_of("size_models"),
     output:
         predicted=f"{RESULTS}/predicted.parquet",
         attention=f"{RESULTS}/attention.parquet",
@@ -62,6 +63,7 @@ rule aggregate:
     input:
         metrics=collect(f"{RUN}/metrics.parquet", experiment=RUNS, seed=config["seeds"]),
         runs=collect(f"{RUN}/run.parquet", experiment=RUNS, seed=config["seeds"]),
+        code=script_of("aggregate"),
     output:
         metrics=f"{RESULTS}/metrics.parquet",
         runs=f"{RESULTS}/runs.parquet",
