@@ -185,15 +185,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="turns of each side")
     chosen = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    result = facts() | {
-        "precision": precision.chosen("auto"),
-        "ceilings": ceilings(device),
-        "cases": {},
-    }
+    taken = facts() | {"precision": precision.chosen("auto")}
+    result = taken | {"ceilings": ceilings(device), "cases": _measured(taken)}
     for case in chosen.cases:
         result["cases"][case] = found = compare(case, chosen.rounds)
         print(row(case, found), flush=True)
         save(result, "speed")  # at once: the next case may run into a limit of time
+
+
+def _measured(taken: dict) -> dict:
+    """Return the cases that an earlier call measured in the same place on the same day."""
+    file = results_file("speed")
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    return earlier["cases"] if taken.items() <= earlier.items() else {}
 
 
 def row(case: str, found: dict) -> str:

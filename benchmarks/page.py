@@ -30,12 +30,14 @@ def machine(result: dict) -> str:
 def speed(result: dict) -> str:
     """Return the table of textbook against ours."""
     ceilings, products = result["ceilings"], result["precision"]
+    by = " by one thread" if result["device"] == "CPU" else ""
     ceiling = ceilings[{"bf16": "bfloat16", "fp32": "float32"}[products]]
     lines = [
         machine(result),
         "",
         f"Ceilings: matrix product {ceilings['float32'] / 1e9:,.0f} GFLOP/s in float32, "
-        f"{ceilings['bfloat16'] / 1e9:,.0f} in bfloat16; copy {ceilings['copy'] / 1e9:,.1f} GB/s.",
+        f"{ceilings['bfloat16'] / 1e9:,.0f} in bfloat16; "
+        f"copy{by} {ceilings['copy'] / 1e9:,.1f} GB/s.",
         "",
         "| case | textbook (min–median–max) | ours (min–median–max) | ratio | memory "
         f"| counted work a step | reached | of the {products} ceiling |",
@@ -88,12 +90,17 @@ def growth_figure(result: dict, file: Path) -> None:
     plt.close(figure)
 
 
+def milliseconds(seconds: float) -> str:
+    """Return a time as it is read: steps of a GPU take a few milliseconds or less."""
+    return f"{seconds * 1e3:,.0f}" if seconds >= 0.02 else f"{seconds * 1e3:.2f}"
+
+
 def growth(result: dict) -> str:
     """Return the table behind growth_figure."""
     lines = [machine(result), "", "| what grows | case | ms per step (median) |", "|---|---|---|"]
     for name, sweep in result["sweeps"].items():
         points = ", ".join(
-            f"{point['value']}: {point['seconds'] * 1e3:,.0f}" for point in sweep["points"]
+            f"{point['value']}: {milliseconds(point['seconds'])}" for point in sweep["points"]
         )
         lines.append(f"| {name} | {sweep['case']} | {points} |")
     return "\n".join(lines)

@@ -30,7 +30,7 @@ EXPERIMENTS = {
     "lstm-4": "lstm-4-adamw",
 }
 VOCABULARY = 40_479
-IMAGES = 4_096  # of the same shape as CIFAR-10's, random pixels: the speed is the same
+IMAGES = {"train": 45_000, "validation": 5_000, "test": 10_000}  # CIFAR-10's, with random pixels
 
 
 def experiment(case: str, changes: dict) -> dict:
@@ -65,8 +65,9 @@ def dataset(settings: dict, vocabulary: int) -> Dataset:
     else:
         arrays = {}
         for split in splits:
-            arrays[f"{split}.images"] = random.integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8)
-            arrays[f"{split}.labels"] = random.integers(0, 10, IMAGES).astype(np.uint8)
+            shape = (IMAGES[split], 3, 32, 32)
+            arrays[f"{split}.images"] = random.integers(0, 256, shape, dtype=np.uint8)
+            arrays[f"{split}.labels"] = random.integers(0, 10, IMAGES[split]).astype(np.uint8)
         manifest = {"kind": "images", "classes": 10, "mean": [0.5] * 3, "deviation": [0.25] * 3}
     shapes = {name: [*array.shape] for name, array in arrays.items()}
     return Dataset(arrays, manifest | {"shapes": shapes})

@@ -42,6 +42,8 @@
           for (const part of parts)
             if (part * 10 ** power >= low && part * 10 ** power <= high) found.push(part * 10 ** power);
         if (found.length <= wanted + 1 && found.length > 1) return found;
+        if (parts.length === 1 && found.length > 1)
+          return found.filter((_, index) => index % Math.ceil(found.length / wanted) === 0);
       }
     }
     const rough = (high - low) / wanted;
@@ -147,10 +149,11 @@
         if (!this.shown.has(run.name)) continue;
         for (const split of Object.keys(run.splits)) {
           if (!this.splits.has(split)) continue;
-          const rows = run.splits[split], values = rows[this.metric.name], range = rows[`${this.metric.name} range`];
+          const rows = run.splits[split], values = rows[this.metric.name];
+          const range = rows[`${this.metric.name} range`], seeds = rows[`${this.metric.name} seeds`];
           const points = rows.epochs.flatMap((epoch, index) => values[index] === null || rows[this.axis][index] === null ? [] : [{
             epoch, seconds: rows.seconds[index], x: rows[this.axis][index], y: values[index],
-            range: range && range[index],
+            range: range && range[index], seeds: seeds && seeds[index],
           }]);
           if (points.length) found.push({ run, split, points });
         }
@@ -185,7 +188,8 @@
       for (const tick of ticksOf(this.y.low, this.y.high, 6, log)) {
         const y = this.y(tick);
         element(this.svg, "line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y, class: "grid" });
-        const text = this.metric.percent ? `${Number((100 * tick).toPrecision(6))} %` : tick.toLocaleString("en", { maximumSignificantDigits: 6 });
+        const plain = tick < 1e7 ? tick.toLocaleString("en", { maximumSignificantDigits: 6 }) : tick.toExponential(0);
+        const text = this.metric.percent ? `${Number((100 * tick).toPrecision(6))} %` : plain;
         element(this.svg, "text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, text);
       }
       for (const tick of ticksOf(this.x.low, this.x.high, Math.min(10, width / 70), false)) {
@@ -230,8 +234,11 @@
     listen() {
       this.plot.addEventListener("pointermove", (event) => this.nearest(event));
       this.plot.addEventListener("pointerdown", (event) => this.nearest(event));
-      this.plot.addEventListener("pointerleave", () => this.hide());
-      this.plot.addEventListener("focus", () => { if (this.tip.hidden) this.say(...(this.focused ?? [0, 0])); });
+      // A finger that is lifted leaves the plot, too; what it pointed at stays.
+      this.plot.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") this.hide(); });
+      this.plot.addEventListener("focus", () => {
+        if (this.tip.hidden && this.plot.matches(":focus-visible")) this.say(...(this.focused ?? [0, 0]));
+      });
       this.plot.addEventListener("blur", () => this.hide());
       this.plot.addEventListener("keydown", (event) => this.walk(event));
     }
@@ -274,7 +281,7 @@
       element(this.tip, "span", {}, `${line.split === "train" ? "training" : line.split}, epoch ${point.epoch}${point.seconds === null ? "" : `, ${written(point.seconds, {})} s`}`);
       element(this.tip, "span", {}, `${this.metric.name} ${written(point.y, this.metric)}`);
       if (point.range)
-        element(this.tip, "span", {}, `mean of ${line.run.seeds} seeds, ${point.range.map((value) => written(value, this.metric)).join(" to ")}`);
+        element(this.tip, "span", {}, `${point.seeds === 1 ? "one seed" : `mean of ${point.seeds} seeds`}, ${point.range.map((value) => written(value, this.metric)).join(" to ")}`);
       this.tip.hidden = false;
       const right = this.plot.clientWidth - MARGIN.right - this.tip.offsetWidth;
       const left = Math.max(Math.min(x - this.tip.offsetWidth / 2, right), MARGIN.left); // beside the labels

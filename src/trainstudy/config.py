@@ -4,12 +4,12 @@ The Snakefile imports this module on machines that have Snakemake alone, so it u
 no torch, no numpy.
 """
 
-import math
 import os
 import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import jsonschema
 
@@ -31,7 +31,8 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     """
     places = Places(files, config)
     shape = shapes.read(schemas / "config.yaml")
-    problems = places.duplicates + shapes.violations(config, shape, lambda p: places.find([p]))
+    problems = data.problems() + places.duplicates
+    problems += shapes.violations(config, shape, lambda p: places.find([p]))
     problems = problems or _impossible_grids(config["experiments"], places)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
@@ -159,14 +160,14 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
     if data.find(name).KIND != kind:
         message = f"{run['family']} models learn from {kind}, {name} holds {data.find(name).KIND}."
         found.append((("dataset",), f"{message} Choose another data set or family."))
-    elif run["family"] == "vit":
-        found += _impossible_vit(run["model"], data.find(name).SHAPE[-1])
+    elif kind == "images":
+        found += _impossible_images(run, data.find(name))
     elif run["family"] == "lstm" and run["model"]["embedding"] == "gpt1":
         found += _impossible_embedding(run["model"], name)
-    images = data.find(name).EXAMPLES if data.find(name).KIND == kind == "images" else math.inf
-    if run["batch_size"] > images:  # no partial batch is trained on
-        message = f"a batch of {run['batch_size']:,} is more than the {images:,} training images"
-        found.append((("batch_size",), f"{message} of {name}. Choose a smaller one."))
+    if data.find(name).KIND == kind == "text" and run["sequence_length"] > data.find(name).EXAMPLES:
+        message = f"a sequence of {run['sequence_length']:,} is longer than the training part of "
+        message += f"{name}, about {data.find(name).EXAMPLES:,} tokens. Choose a shorter one."
+        found.append((("sequence_length",), message))
     for key in ("crop_scale", "crop_ratio"):
         low, high = run.get("augmentation", {}).get(key, (0, 0))
         if low > high:
@@ -176,6 +177,9 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
             message = "a batch of one image has no other to mix it with."
             message = f"{message} Choose a larger batch_size, or write null."
             found.append((("augmentation", key), message))
+    if run["schedule"]["name"] == "step" and not run["schedule"]["milestones"]:
+        message = "a step schedule without milestones never steps. Name epochs, or choose none."
+        found.append((("schedule", "milestones"), message))
     if run["schedule"]["warmup_epochs"] > run["epochs"]:
         message = f"the warm-up is longer than the training of {run['epochs']} epochs; shorten it."
         found.append((("schedule", "warmup_epochs"), message))
@@ -184,6 +188,34 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
         message += "without improvement. Choose less, or write null."
         found.append((("early_stopping",), message))
     return found
+
+
+def _impossible_images(run: dict, dataset: ModuleType) -> list[tuple[tuple, str]]:
+    found: list[tuple[tuple, str]] = []
+    _, height, width = dataset.SHAPE
+    if height != width:
+        message = f"its images of {height} × {width} pixels are not square, as augmentation and "
+        found.append((("dataset",), f"{message}models want them. Let its module cut or pad them."))
+    if run["batch_size"] > dataset.EXAMPLES:  # no partial batch is trained on
+        message = f"a batch of {run['batch_size']:,} is more than the {dataset.EXAMPLES:,} training"
+        message = f"{message} images of {run['dataset']}. Choose a smaller one."
+        found.append((("batch_size",), message))
+    if run["family"] == "vit":
+        found += _impossible_vit(run["model"], width)
+    elif run["model"]["name"] == "densenet":
+        found += _impossible_densenet(run["batch_size"], width)
+    return found
+
+
+def _impossible_densenet(batch_size: int, size: int) -> list[tuple[tuple, str]]:
+    """It halves the image three times; batch norm wants more than one pixel in a batch."""
+    if size < 8:
+        message = f"densenet halves images three times, and these have {size} pixels. Choose "
+        return [(("model", "name"), f"{message}another network.")]
+    if size < 16 and batch_size == 1:
+        message = "densenet leaves one pixel of these images, of which batch norm needs several."
+        return [(("batch_size",), f"{message} Choose a larger one.")]
+    return []
 
 
 def _impossible_vit(model: dict, size: int) -> list[tuple[tuple, str]]:

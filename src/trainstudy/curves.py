@@ -19,9 +19,9 @@ def of_family(results: Results, family: str) -> dict:
     """Return the curves of a family, ready for JSON.
 
     A curve stands for all seeds of an experiment: values and seconds are means over the seeds,
-    "<metric> range" holds their smallest and largest value. What is not a finite number is None,
-    and so are the seconds of runs that shared a GPU. "sets" are the runs that are compared with
-    each other, as in the drawn figures.
+    "<metric> range" holds their smallest and largest value and "<metric> seeds" how many there are.
+    What is not a finite number is None, and so are the seconds of runs that shared a GPU. "sets"
+    are the runs that are compared with each other, as in the drawn figures.
     """
     shown, styles = [SCORE[family], "loss"], style.of(results.runs)
     rows = results.curves[results.curves.family == family]
@@ -35,7 +35,6 @@ def of_family(results: Results, family: str) -> dict:
         "runs": [
             {
                 "name": name,
-                "seeds": int(own.seed.nunique()),
                 "colour": styles[name].colour,
                 "dark": styles[name].dark,
                 "marker": styles[name].marker,
@@ -50,12 +49,14 @@ def _split(rows: pd.DataFrame) -> dict[str, list]:
     seconds = rows.groupby("epoch").seconds.mean()
     found: dict[str, list] = {"epochs": seconds.index.tolist(), "seconds": _plain(seconds)}
     for metric, own in rows.groupby("metric"):
-        values = own.groupby("epoch").value.agg(["mean", "min", "max"]).reindex(seconds.index)
+        measures = ["mean", "min", "max", "count"]
+        values = own.groupby("epoch").value.agg(measures).reindex(seconds.index)
         found[metric] = _plain(values["mean"])
         if own.seed.nunique() > 1:
             found[f"{metric} range"] = [
                 *map(list, zip(_plain(values["min"]), _plain(values["max"]), strict=True))
             ]
+            found[f"{metric} seeds"] = values["count"].fillna(0).astype(int).tolist()
     return found
 
 

@@ -1,9 +1,10 @@
 """What a job should ask a cluster for, estimated from its settings before it runs.
 
-The rule, the only one: memory = programs + 2 · prepared data + 20 B · parameters (weights,
-gradient, two moments of the optimizer, the best weights) + 2 · what a step keeps for its gradient.
-Time = 10 minutes + 1.2 · training operations / speed + 50 ms a step. The constants lie on the
-generous side of what was measured; a job that they fail asks for more when it is tried again.
+The rule, the only one: main memory = programs + 2 · prepared data + 20 B · parameters (weights,
+gradient, two moments of the optimizer, the best weights) + without a GPU 2 · what a step keeps for
+its gradient. Time = 10 minutes + 1.2 · training operations / speed + 50 ms a step, 10 on a GPU. The
+constants lie on the generous side of what was measured; a job that they fail asks for more when it
+is tried again.
 This imports the standard library only: the Snakefile uses it on machines that have Snakemake alone.
 """
 
@@ -13,9 +14,9 @@ from typing import NamedTuple
 from trainstudy import data
 
 PROGRAMS_MB = 1_500  # Python and torch, measured: 800
-CUDA_MB = 4_000  # CUDA's libraries and context in main memory; assumed, no GPU has been measured
+CUDA_MB = 4_000  # CUDA's libraries and context; whole jobs on an H200 took 1,900 to 2,000
 THREAD_SPEED = 30e9  # operations/s of one CPU thread, measured on a fast one: some 100e9
-GPU_SPEED = 500e9  # assumed, no GPU has been measured
+GPU_SPEED = 5e12  # of any GPU; whole steps on an H200 reached 13e12 to 109e12
 LOGIT_ROWS = 1_024  # of the language models' output layer that exist at a time, twice losses.ROWS
 
 # A pixel of the image costs a network this many operations of training, and stored values.
@@ -52,10 +53,13 @@ def training(run: dict, threads: int, on_gpu: bool) -> Demand:
     """Estimate one training job from its merged settings."""
     needed, examples = work(run), data.find(run["dataset"]).EXAMPLES
     step = run["batch_size"] * run.get("sequence_length", 1)
-    values = 20 * needed.parameters + 2 * 4 * (needed.stored * step + needed.fixed)
+    values = 20 * needed.parameters
+    if not on_gpu:
+        values += 2 * 4 * (needed.stored * step + needed.fixed)
     data_bytes = 2 * needed.data_bytes * examples * 1.4  # validation and test beside training
     speed = GPU_SPEED if on_gpu else THREAD_SPEED * threads
-    epoch = 1.2 * examples * needed.operations / speed + 0.05 * math.ceil(examples / step)
+    starting = 0.01 if on_gpu else 0.05
+    epoch = 1.2 * examples * needed.operations / speed + starting * math.ceil(examples / step)
     programs = PROGRAMS_MB + (CUDA_MB if on_gpu else 0)
     return _round(programs + (values + data_bytes) / 1e6, 10 + run["epochs"] * epoch / 60)
 

@@ -49,13 +49,15 @@ def fetch(path: str, source: Source, target: Path, mirror: str | None = None) ->
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     try:
+        largest = source.size or LARGEST
         if mirror is None:
             if urlsplit(source.url).scheme != "https":
                 raise FetchError(f"{source.url} is not fetched: only https:// is, or a mirror.")
         else:
             checksum = _mirror_checksum(mirror, path, part)
             source = Source(f"{mirror.rstrip('/')}/{path}", sha256=checksum)
-        _transfer(source.url, part, source.size or LARGEST)
+            largest = max(largest, LARGEST)  # what differs from the original may be larger
+        _transfer(source.url, part, largest)
         _verify(part, source, target)
         files.rename(part, target)
     except BaseException:

@@ -1,6 +1,5 @@
 """Optimizers by name, and the learning-rate schedules."""
 
-import bisect
 import inspect
 import math
 from collections.abc import Callable
@@ -64,7 +63,7 @@ def learning_rate_factor(settings: dict, progress: float, epochs: int) -> float:
         case "none":
             pass
         case "step":
-            factor *= settings["gamma"] ** bisect.bisect_right(settings["milestones"], progress)
+            factor *= settings["gamma"] ** sum(m <= progress for m in settings["milestones"])
         case "cosine":
             if progress > warmup:
                 share = (progress - warmup) / (epochs - warmup)

@@ -120,6 +120,8 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str]) -> str |
             f"{value!r} has no place in a grid, which takes text, finite numbers, true, false and "
             "null."
         )
+    if wanted == "array":
+        return f"{value!r} is no list; write [{value}]."
     if value in ("true", "false", "True", "False"):
         return (
             f"{value!r} is text, not true or false. Write it without quotes in a file, and as True "

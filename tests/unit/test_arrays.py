@@ -148,13 +148,21 @@ def test_the_manifest_says_where_the_data_come_from(
     other = hashlib.sha256(b"other").hexdigest()
     module = SimpleNamespace(
         KIND="images",
+        SHAPE=(1, 2, 2),
         ORIGIN="made for a test",
         EMBEDDED=embedded,
         SOURCES={} if embedded else {
             "source": Source("http://x.invalid", sha256=checksum),
             "other": Source("http://x.invalid", sha256=other if pinned else "0" * 64),
         },
-        prepare=lambda sources: ({"bytes": np.array([len(sources)])}, {"classes": 2}),
+        prepare=lambda sources: (
+            {
+                f"{split}.{part}": np.full(shape, len(sources) % 2, np.uint8)
+                for split in arrays.SPLITS
+                for part, shape in (("images", (3, 1, 2, 2)), ("labels", 3))
+            },
+            {"classes": 2, "mean": [0.5], "deviation": [0.5]},
+        ),
     )  # fmt: skip
     monkeypatch.setattr(data, "find", {"made": module}.get)
     arrays.prepare("made", tmp_path, tmp_path / "made.safetensors", tmp_path / "made.json")
@@ -167,7 +175,7 @@ def test_the_manifest_says_where_the_data_come_from(
     assert prepared.manifest["sources"] == (
         {} if embedded else {"source": checksum, "other": other}
     )
-    assert prepared.arrays["bytes"] == [len(module.SOURCES)]
+    assert (prepared.arrays["test.images"] == len(module.SOURCES) % 2).all()
 
 
 # Splits

@@ -17,6 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
+from trainstudy import config as config_module
 from trainstudy import data, grids, places
 from trainstudy.config import ConfigError, resolve, threads, training_settings
 from trainstudy.records import flatten
@@ -731,6 +732,24 @@ MISTAKES = {
         "bases.vit.batch_size",
         "a batch of 45,001 is more than the 45,000 training images of cifar10. Choose",
     ),
+    "sequence longer than the text": Mistake(
+        "    sequence_length: 256",
+        "    sequence_length: 2400000",
+        "bases.lstm.sequence_length",
+        "a sequence of 2,400,000 is longer than the training part of wikitext2, about 2,3",
+    ),
+    "steps that never come": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, schedule: {name: step, milestones: []}}",
+        "experiments.pictures.schedule.milestones",
+        "a step schedule without milestones never steps. Name epochs, or choose none.",
+    ),
+    "one seed instead of a list": Mistake(
+        "seeds: [1, 2]", "seeds: 42", "seeds", "42 is no list; write [42]."
+    ),
+    "one group instead of a list": Mistake(
+        "select: [core]", "select: core", "select", "'core' is no list; write [core]."
+    ),
     "empty range": Mistake(
         "      crop_ratio: [0.9, 1.1]",
         "      crop_ratio: [1.1, 0.9]",
@@ -777,6 +796,28 @@ def test_a_mistake_is_named_with_file_line_key_and_cure(write, mistake):
     said = [line for line in complaint(file).splitlines() if place in line]
     assert said, f"{place} in {complaint(file)}"
     assert any(mistake.cure in line for line in said), said
+
+
+@pytest.mark.parametrize(
+    ("shape", "changed", "key", "said"),
+    [
+        ((3, 32, 48), "", "dataset", "images of 32 × 48 pixels are not square"),
+        ((3, 4, 4), "", "model.name", "halves images three times, and these have 4 pixels"),
+        ((3, 8, 8), "batch_size: 1", "batch_size", "leaves one pixel of these images"),
+        ((3, 8, 8), "batch_size: 2", None, None),
+    ],
+)
+def test_images_that_a_network_cannot_take_are_refused(
+    write, monkeypatch, shape, changed, key, said
+):
+    monkeypatch.setattr(data.find("cifar10"), "SHAPE", shape)
+    run = config_module._impossible(
+        yaml.safe_load("{dataset: cifar10, family: cnn, model: {name: densenet}, epochs: 9, "
+                       "batch_size: 128, early_stopping: null, schedule: {name: none, "
+                       f"warmup_epochs: 0, milestones: []}}{', ' * bool(changed)}{changed}}}")
+    )  # fmt: skip
+    assert [".".join(path) for path, _ in run] == ([key] if key else [])
+    assert all(said in message for _, message in run)
 
 
 @pytest.mark.parametrize(
@@ -995,7 +1036,8 @@ def test_names_that_differ_by_case_only_are_refused(write):
 
 
 def test_a_data_set_whose_file_no_rule_can_name_is_refused(write, tmp_path, monkeypatch):
-    (tmp_path / "Birds.py").write_text('KIND = "images"\nSHAPE = (3, 32, 32)\n')
+    whole = Path(data.find("cifar10").__file__).read_text()
+    (tmp_path / "Birds.py").write_text(whole)
     monkeypatch.setattr(data, "__path__", [*data.__path__, str(tmp_path)])
     file = write("    dataset: cifar10", "    dataset: Birds")
     assert "the file data/Birds.py needs a name of lower-case letters" in complaint(file)

@@ -107,6 +107,14 @@ def test_measured_runs_fit_into_their_estimates(experiment, changes, megabytes, 
     assert seconds < 60 * asked.minutes < 10 * seconds + 1_200
 
 
+def test_a_gpu_is_asked_for_tens_of_minutes_not_hours():
+    """On an H200 ten epochs of either take a minute, 200 of the second about three."""
+    for name, changes in (("lstm-1-adamw", {}), ("vit-6-adamw", {"epochs": 200})):
+        asked = demand.training(settings(name, **changes), threads=1, on_gpu=True)
+        assert 20 <= asked.minutes <= 120
+        assert 2_000 < asked.mem_mb < 8_000
+
+
 GROWING = {
     "lstm-1-adamw": ["model__layers", "model__hidden", "epochs", "batch_size", "sequence_length"],
     "vit-2-adamw": ["model__depth", "model__mlp", "epochs", "batch_size"],

@@ -273,7 +273,8 @@ def test_a_silent_server_counts_as_dropped(site, target, pauses, monkeypatch):
     monkeypatch.setattr(fetch, "SILENCE", 0.1)
     with pytest.raises(FetchError, match=r"timed out[\s\S]*Set the key 'mirror'"):
         fetch.fetch("unused", Source(f"{site.url}/silent/file", sha256=SHA256), target)
-    assert site.asked["/silent/file"] == fetch.ATTEMPTS
+    assert len(pauses) == fetch.ATTEMPTS - 1
+    assert site.asked["/silent/file"] >= 1  # on a busy machine a handshake may take as long
     assert names(target.parent) == set()
 
 

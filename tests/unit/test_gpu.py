@@ -1,9 +1,11 @@
 """Who sits on which card: claims by real processes, some of them killed."""
 
+import fcntl
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,23 @@ def test_a_claim_makes_its_file_look_new(tmp_path):
     os.utime(notes, (0, 0))
     with claim(CARDS[:1], tmp_path):
         assert notes.stat().st_mtime > 0
+
+
+def test_runs_choose_one_after_the_other(tmp_path):
+    """Two that looked at the same time would both find the same card empty."""
+    entered = threading.Event()
+
+    def second() -> None:
+        with claim(CARDS, tmp_path):
+            entered.set()
+
+    with (tmp_path / "choosing").open("a") as door:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(10)
+    thread.join()
 
 
 def test_a_failed_run_gives_its_card_back(tmp_path):

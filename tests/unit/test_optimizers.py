@@ -126,6 +126,10 @@ def test_step_schedule_cuts_after_every_milestone(progress, expected):
     assert factor(progress, name="step", milestones=[100, 150]) == pytest.approx(expected)
 
 
+def test_milestones_count_in_whatever_order():
+    assert factor(120.0, name="step", milestones=[150, 100]) == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("progress", "expected"),
     [

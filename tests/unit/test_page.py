@@ -54,14 +54,17 @@ def metrics(rows: list[dict]) -> list[dict]:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
     """Write a report of a hand-made study: two seeds, an empty cell, a name full of malice."""
-    folder = tmp_path_factory.mktemp("page")
+    rows = runs()
+    return written(tmp_path_factory.mktemp("page"), rows, metrics(rows))
+
+
+def written(folder: Path, rows: list[dict], scores: list[dict]) -> Path:
     for part in ("figures", "frames"):
         (folder / part).mkdir()
     for name in CONTENTS:
         for ending, text in (("svg", SVG), ("txt", f"What {name} shows."), ("csv", "x\n1\n")):
             (folder / "figures" / f"{name}.{ending}").write_text(text)
-    rows = runs()
-    results = frames(folder / "frames", rows, metrics(rows), claims=CLAIMS, **sizes(rows))
+    results = frames(folder / "frames", rows, scores, claims=CLAIMS, **sizes(rows))
     page = folder / "report.html"
     sources = ROOT / "report"
     page.write_text(
@@ -169,6 +172,33 @@ def test_the_mouse_shows_run_epoch_and_value(page):
     assert lines == ["vit-2", "validation, epoch 2, 20.00 s", "accuracy 50.50 %"]
     page.mouse.move(0, 0)
     assert not tip.is_visible()
+
+
+def test_what_a_finger_pointed_at_stays(visit, file):
+    page = visit(file, has_touch=True)
+    tip = chart(page).locator(".tip")
+    for epoch in (2, 3):  # the second time the plot has the focus already
+        mark = chart(page).locator('.series[data-run="vit-2"] .mark').nth(epoch - 1)
+        mark.scroll_into_view_if_needed()
+        mark.tap(force=True)
+        assert tip.locator("> *").nth(1).inner_text().startswith(f"validation, epoch {epoch},")
+        assert tip.is_visible()
+
+
+def test_a_click_beside_all_curves_shows_nothing(page):
+    plot = chart(page).locator(".plot")
+    plot.scroll_into_view_if_needed()
+    plot.click(position={"x": plot.bounding_box()["width"] / 3, "y": 20})
+    assert not plot.locator(".tip").is_visible()
+
+
+def test_a_logarithmic_axis_of_many_decades_can_be_read(visit, tmp_path):
+    run = a_run("lstm-a")
+    page = visit(written(tmp_path, [run], curve(run, "validation", "perplexity", 30, 1e4, 1e10)))
+    plot = chart(page, "lstm-curves-epochs").locator(".plot")
+    labels = plot.locator("text[text-anchor=end]")
+    assert labels.all_text_contents() == ["100", "10,000", "1,000,000", "1e+8", "1e+10"]
+    assert all(label.bounding_box()["x"] > plot.bounding_box()["x"] for label in labels.all())
 
 
 @pytest.mark.parametrize("width", [1280, 390])

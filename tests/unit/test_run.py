@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 
 from trainstudy import (
     arrays,
+    checkpoint,
     compilation,
     data,
     gpu,
@@ -532,7 +534,55 @@ def test_an_interrupted_run_goes_on_and_counts_its_resumes(tmp_path, digits, set
     assert not (tmp_path / "parts/checkpoints").exists()
 
 
-def test_a_run_with_other_settings_code_or_mode_starts_anew(tmp_path, digits, caplog):
+def test_all_that_decides_a_run_is_part_of_what_its_checkpoint_belongs_to(digits, monkeypatch):
+    dataset = arrays.load(digits)
+    other = arrays.Dataset(dataset.arrays, dataset.manifest | {"manifest_sha256": "another"})
+    plain = {
+        "settings": VIT, "seed": 1, "deterministic": False, "dataset": dataset,
+        "embedding": dataset, "code": (),
+    }  # fmt: skip
+    changes = {
+        "settings.epochs": {"settings": VIT | {"epochs": 9}},
+        "seed": {"seed": 2},
+        "deterministic": {"deterministic": True},
+        "data": {"dataset": other},
+        "embedding": {"embedding": other},
+        f"code {__file__}": {"code": [Path(__file__)]},
+    }
+    usual = run._identity(**plain)
+    for name, change in changes.items():
+        assert checkpoint._differences(usual, run._identity(**plain | change)) == [name]
+    monkeypatch.setattr(torch, "__version__", "1.0")
+    assert checkpoint._differences(usual, run._identity(**plain)) == ["torch"]
+
+
+def test_a_run_that_went_on_elsewhere_names_its_earlier_places(digits):
+    def machine(*places: str) -> dict:
+        outcome = trainer.Outcome(places=[*places])
+        columns = run._provenance_columns(arrays.load(digits), torch.device("cpu"), outcome)
+        return json.loads(columns["machine"])
+
+    assert (
+        machine("an abacus", "a slide rule", "here")["earlier parts"] == "an abacus; a slide rule"
+    )
+    assert "earlier parts" not in machine("here")
+
+
+def test_every_run_computes_on_the_card_that_it_claimed(tmp_path, monkeypatch):
+    set_to = []
+    cards = [SimpleNamespace(uuid="GPU-a"), SimpleNamespace(uuid="GPU-b")]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.__getitem__)
+    monkeypatch.setattr(torch.cuda, "set_device", set_to.append)
+    with run._device() as (one, first), run._device() as (other, second):
+        assert {one.index, other.index} == {0, 1}
+        assert [first.index, second.index] == set_to == [one.index, other.index]
+        assert not first.shared
+
+
+def test_a_run_with_other_settings_or_code_starts_anew(tmp_path, digits, caplog):
     code = tmp_path / "code.py"
     code.write_text("one = 1\n")
     interrupted(tmp_path / "a", VIT, digits, after=4, code=[code])

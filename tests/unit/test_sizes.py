@@ -49,6 +49,7 @@ LSTM = COMMON | {
         "layers": 2, "hidden": 12, "embedding": "learned", "embedding_size": 6, "dropout": 0.0
     },
 }  # fmt: skip
+ATTEND, ALIGNED = vit.attend, losses._aligned
 MANIFESTS = {"images": IMAGES, "text": TEXT}
 
 
@@ -220,10 +221,9 @@ def test_left_to_the_machine_the_precision_is_that_of_a_current_gpu():
     assert by_precision["auto"] == by_precision["bf16"] != by_precision["fp32"]
 
 
-def test_the_prediction_leaves_attention_as_it_was():
-    before = vit.attend
-    predict(VIT)
-    assert vit.attend is before
+def test_the_prediction_leaves_attention_and_loss_as_they_were():
+    assert list(sizes.predict({"mine": VIT | optimizer("adamw")}, MANIFESTS))
+    assert (vit.attend, losses._aligned) == (ATTEND, ALIGNED)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -178,7 +178,7 @@ def test_the_time_in_which_a_run_was_dead_does_not_count(tmp_path):
     assert sum(spent.values()) <= outcome.seconds
     # Each epoch holds the time of all its parts: it ends where its last step did.
     trained = {r["epoch"]: r["seconds"] for r in outcome.rows if r["split"] == "train"}
-    assert trained[1] == pytest.approx(spent[1, "train"], abs=0.05)
+    assert trained[1] == pytest.approx(spent[1, "train"], abs=0.25)
 
 
 def test_the_start_and_the_peaks_of_memory_are_those_of_all_parts(tmp_path, monkeypatch):

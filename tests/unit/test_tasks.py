@@ -282,6 +282,16 @@ def test_normalising_subtracts_the_mean_and_divides_by_the_deviation_of_each_cha
     torch.testing.assert_close(image_task().normalise(image), expected)
 
 
+@pytest.mark.parametrize(("size", "images"), [(8, 500), (32, 500), (64, 125), (1_000, 1)])
+def test_larger_images_are_evaluated_fewer_at_a_time(size, images):
+    pixels = np.zeros((4, 1, size, size), np.uint8)
+    arrays = {"train.images": pixels, "train.labels": pixels[:, 0, 0, 0]}
+    manifest = {"kind": "images", "classes": 2, "mean": [0.5], "deviation": [0.3]}
+    chosen = {"batch_size": 2, "precision": "fp32", "label_smoothing": 0.0}
+    task = Classification(Dataset(arrays, manifest), chosen, 1, torch.device("cpu"))
+    assert task.evaluation_batch == images
+
+
 def test_evaluation_sees_every_image_once_in_order_normalised_and_not_augmented(monkeypatch):
     monkeypatch.setattr("trainstudy.tasks.images.EVALUATION_BATCH", 3)
     task, model, seen = image_task(), classifier(), []

@@ -19,7 +19,7 @@ from tiny import (
     text,
     timeless,
 )
-from trainstudy import models, optimizers, trainer
+from trainstudy import models, optimizers, progress, trainer
 from trainstudy.arrays import Dataset
 from trainstudy.checkpoint import Unsaved
 from trainstudy.progress import Progress
@@ -299,6 +299,16 @@ def test_divergence_names_the_first_step_whose_loss_is_not_finite(bad, loss):
     assert "test" not in {row["split"] for row in outcome.rows}
 
 
+def test_divergence_ends_an_epoch_at_the_next_line_of_the_log(monkeypatch):
+    """An epoch of a language model may take an hour."""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
+    task = ScriptedTask([{}], losses=dict.fromkeys((1, 2), math.nan))
+    steps, loss = [], task.loss
+    task.loss = lambda model, step: (steps.append(step), loss(model, step))[1]
+    assert scripted(task, epochs=1).diverged_step == 1
+    assert steps == [1]
+
+
 def test_a_validation_loss_that_is_not_finite_ends_the_run_too():
     outcome = scripted(ScriptedTask([{}, {"loss": math.nan, "accuracy": 1.0}]), epochs=3)
     assert outcome.diverged_step == 4  # the last step of epoch 2
@@ -459,9 +469,8 @@ def test_a_resumed_run_counts_no_memory_of_its_start(monkeypatch):
     advance = Step(task, model, state.optimizer, None, state.augmentation)
     real = advance._take
     monkeypatch.setattr(advance, "_take", lambda rows: (said.append("step"), real(rows))[1])
-    progress = Progress(task, 2, 0)
     for epoch, first in ((1, steps), (2, 1)):  # nothing left but validation; two steps left
         state.epoch, state.step = epoch, first
         state.losses.zero_()
-        trainer._train_epoch(state, advance, chosen, Unsaved(), progress)
+        trainer._train_epoch(state, advance, chosen, Unsaved(), Progress(task, 2))
     assert said == ["forget", "forget", "step", "step"]

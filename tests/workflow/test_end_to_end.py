@@ -7,13 +7,14 @@ import shlex
 import shutil
 import zipfile
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 
-from trainstudy import records
+from trainstudy import arrays, records
 
 
 def test_parquet_files_hold_every_run_and_obey_their_schemas(finished):
@@ -194,6 +195,28 @@ def test_a_mirror_with_a_wrong_checksum_stops_and_sets_the_file_aside(fresh, tmp
     folder = fresh.folder / "data/downloads/gpt1"
     assert not (folder / "vocab_40000.bpe").exists()
     assert (folder / "vocab_40000.bpe.rejected").exists()
+
+
+def test_gpt1s_embedding_comes_out_of_the_pipeline(fresh, tmp_path):
+    """Of weights like the published ones, but with five words, three numbers each."""
+    code = fresh.folder / "src/trainstudy/gpt1.py"
+    sizes = "VOCABULARY, SIZE, POSITIONS = 40_478, 768, 512"
+    assert sizes in code.read_text()
+    code.write_text(code.read_text().replace(sizes, "VOCABULARY, SIZE, POSITIONS = 5, 3, 2"))
+    weights, sums = np.arange(25, dtype=np.float32), ""
+    (tmp_path / "gpt1").mkdir()
+    for index, part in enumerate(np.split(weights, [4, 12])):
+        file = tmp_path / f"gpt1/params_{index}.npy"
+        np.save(file, part)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        sums += f"{digest}  gpt1/{file.name}\n"
+    (tmp_path / "SHA256SUMS").write_text(sums)
+    fresh.config["mirror"] = str(tmp_path)
+    fresh.write_config()
+    prepared = "data/prepared/embedding/gpt1.safetensors"
+    assert fresh.run(prepared) == {"fetch": 3, "prepare_embedding": 1}
+    table = arrays.load(fresh.folder / prepared).arrays["embedding"]
+    assert table.tolist() == [[0, 0, 0], *np.arange(6, 21).reshape(5, 3).tolist()]
 
 
 def test_the_published_tokens_come_out_of_the_pipeline(fresh, mirror):

@@ -83,12 +83,6 @@ def test_conda_environments_pin_what_the_lock_holds():
     assert [name for name, packages in pin.PACKAGES.items() if "torch" in packages] == ["train"]
 
 
-def test_the_page_on_performance_says_what_was_measured():
-    page = load(ROOT / "benchmarks/page.py")
-    text = page.PAGE.read_text()
-    assert page.filled(text) == text
-
-
 @pytest.mark.parametrize(
     ("seconds", "memory", "said"),
     [(60, 2_048, None), (60.1, 2_048, "seconds: 60.1"), (60, 2_049, "memory_mib: 2,049")],
@@ -244,11 +238,51 @@ def test_no_input_can_become_code_and_no_archive_is_unpacked():
         ROOT / "envs/pin.py",
     ]
     assert len(files) > 30
-    found = {file.name: hazards(file.read_text()) for file in files}
+    found = {str(file.relative_to(ROOT)): hazards(file.read_text()) for file in files}
     assert {name: list_ for name, list_ in found.items() if list_} == {}
     for file in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
         words = set(re.findall(r"[\w.]+", file.read_text()))
         assert not words & (FORBIDDEN_MODULES | BUILTINS | METHODS | {"yaml.load"})
+
+
+# What a run imports that decides none of its numbers: it reads, measures, tells or chooses a card.
+TELLS_ONLY = {
+    "data/__init__", "fetch", "files", "gpu", "memory", "nvml", "progress", "provenance",
+    "quantities",
+}  # fmt: skip
+
+
+def test_all_code_that_decides_a_run_is_an_input_of_its_job():
+    """What is forgotten would leave finished runs and checkpoints as they are when it changes."""
+    rules = ast.parse((ROOT / "workflow/rules/code.smk").read_text())
+    listed = {node.targets[0].id: node.value for node in rules.body if isinstance(node, ast.Assign)}
+    every = ast.literal_eval(listed["TRAINING_CODE"])
+    of_kind = ast.literal_eval(listed["CODE_OF_KIND"])
+    named = {*every, *of_kind["images"], *of_kind["text"]}
+    # Models and data sets are imported by name; code_of adds those of the run.
+    assert reached("run") - TELLS_ONLY == named
+
+
+def reached(module: str) -> set[str]:
+    """Return the modules of the project that one imports, directly or not, and itself, as paths."""
+    source, found, left = ROOT / "src/trainstudy", set(), [module]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += _imports(ast.parse((source / f"{name}.py").read_text()), source)
+    return found
+
+
+def _imports(tree: ast.AST, source: Path) -> list[str]:
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trainstudy"):
+            begin = node.module.replace(".", "/").removeprefix("trainstudy").strip("/")
+            names += [begin, *(f"{begin}/{alias.name}".strip("/") for alias in node.names)]
+    files = [name for name in names if (source / f"{name}.py").is_file()]
+    packages = [f"{name}/__init__" for name in names if name and (source / name).is_dir()]
+    return files + packages
 
 
 @pytest.mark.parametrize(

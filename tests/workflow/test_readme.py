@@ -129,18 +129,3 @@ def test_its_python_example_runs_on_the_columns_there_are(finished, monkeypatch,
     printed = capsys.readouterr().out
     assert "validation_loss_best" in printed
     assert re.search(r"^split\s+(test\s+)?train\s+validation", printed, re.M)
-
-
-def test_every_test_that_the_documents_name_exists():
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/trust.md").read_text())
-    assert len(named) > 15
-    for file, name in named:
-        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.M), name
-
-
-def test_the_faults_that_the_documents_list_each_have_a_test():
-    text = (ROOT / "docs/trust.md").read_text()
-    rows = re.findall(r"^\| .* \|$", text[text.index("## Faults") :], re.M)
-    rows = [row for row in rows if not row.endswith("| test |")]
-    assert rows
-    assert all("`tests/" in row for row in rows)

@@ -2,7 +2,7 @@
 
 A data set module offers
     KIND      "images" or "text"
-    SHAPE     (channels, height, width), for images
+    SHAPE     (channels, height, width), for images, which are square
     TOKENIZER the name of the vocabulary, for text
     VOCABULARY how many tokens that has, without padding, for text
     EXAMPLES  images or tokens of the training part: what jobs ask for follows from it (demand.py)
@@ -14,13 +14,24 @@ A data set module offers
     prepare   {path: file} → (arrays, manifest), see arrays.py
     load      prepared file → arrays.Dataset
 
+Files of one's own are SOURCES too: any https address that ends in the path, their sha256, and their
+folder, with a SHA256SUMS file, as `mirror` (README). So a change of them is noticed.
+
 The Snakefile reads SOURCES on machines that have Snakemake alone. Modules here therefore import
 numpy, pyarrow and the like inside their functions.
 """
 
 import importlib
 import pkgutil
-from types import ModuleType
+from types import FunctionType, ModuleType
+
+OFFERED: dict[str, type] = {
+    "KIND": str, "EXAMPLES": int, "ORIGIN": str, "EMBEDDED": bool, "SOURCES": dict,
+    "prepare": FunctionType, "load": FunctionType,
+}  # fmt: skip
+OFFERED_BY_KIND: dict[str, dict[str, type]] = {
+    "images": {"SHAPE": tuple}, "text": {"TOKENIZER": str, "VOCABULARY": int},
+}  # fmt: skip
 
 
 def find(name: str) -> ModuleType:
@@ -31,3 +42,29 @@ def find(name: str) -> ModuleType:
 def names() -> list[str]:
     """Return the names of all data sets."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def problems() -> list[str]:
+    """Return what is wrong with the modules: what they do not offer, and paths of two sources."""
+    found: list[str] = []
+    owners: dict[str, tuple[str, object]] = {}
+    for name in names():
+        module = find(name)
+        wanted = OFFERED | OFFERED_BY_KIND.get(getattr(module, "KIND", ""), {})
+        lacking = [
+            key for key, kind in wanted.items() if not isinstance(getattr(module, key, None), kind)
+        ]
+        if lacking:
+            found.append(
+                f"{module.__file__}: lacks {', '.join(lacking)}, or has them of another type; "
+                "data/__init__.py says what a data set offers. Add them, or move the file."
+            )
+            continue
+        for path, source in module.SOURCES.items():
+            owner, other = owners.setdefault(path, (name, source))
+            if other != source:
+                found.append(
+                    f"{module.__file__}: its source '{path}' is another file in {owner}.py; "
+                    "choose another path."
+                )
+    return found

@@ -13,7 +13,7 @@ from trainstudy.augment import augment
 from trainstudy.mixing import mix, mixes
 from trainstudy.tasks.task import Task
 
-EVALUATION_BATCH = 500  # images
+EVALUATION_BATCH = 500  # images of 32 × 32 pixels, or as many pixels of larger ones
 
 
 class Classification(Task):
@@ -36,6 +36,8 @@ class Classification(Task):
                 f"{count} images; choose a smaller one"
             )
         self.units = self.examples = self.steps * self.batch_size
+        pixels = self.data["train.images"][0, 0].numel()
+        self.evaluation_batch = max(1, EVALUATION_BATCH * 32**2 // max(pixels, 32**2))
 
     def images(self, split: str, rows: Tensor | slice) -> Tensor:
         """Return images (B, C, H, W) as numbers from 0 to 1."""
@@ -85,7 +87,7 @@ class Classification(Task):
         """Return the scores of a model on a split, without augmentation."""
         model.eval()
         scores = []
-        for rows in torch.arange(len(self.data[f"{split}.labels"])).split(EVALUATION_BATCH):
+        for rows in torch.arange(len(self.data[f"{split}.labels"])).split(self.evaluation_batch):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             images = self.normalise(self.images(split, part))
             scores.append(self.loss(model, (images, self.data[f"{split}.labels"][part].long()))[1])
