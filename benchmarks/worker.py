@@ -81,7 +81,8 @@ def ours(
     task = tasks.TASKS[data.manifest["kind"]](data, settings, 42, device)
     optimizer = optimizers.build(settings["optimizer"], model)
     model.train()
-    learner = compilation.compiled(model) if settings.get("compile") else model
+    compiles = settings.get("compile") and compilation.compiler()
+    learner = compilation.compiled(model) if compiles else model
     try_batches(task, learner)
 
     augmentation = tasks.stream(42, 1, "augmentation", device)

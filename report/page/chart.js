@@ -188,7 +188,7 @@
       for (const tick of ticksOf(this.y.low, this.y.high, 6, log)) {
         const y = this.y(tick);
         element(this.svg, "line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y, class: "grid" });
-        const plain = tick < 1e6 ? tick.toLocaleString("en", { maximumSignificantDigits: 6 }) : tick.toExponential(0);
+        const plain = tick < 1e6 ? tick.toLocaleString("en", { maximumSignificantDigits: 6 }) : Number(tick.toPrecision(6)).toExponential();
         const text = this.metric.percent ? `${Number((100 * tick).toPrecision(6))} %` : plain;
         element(this.svg, "text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, text);
       }

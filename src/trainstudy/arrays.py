@@ -70,6 +70,7 @@ def _check_form(module: ModuleType, arrays: dict[str, np.ndarray], manifest: dic
         if arrays[name].dtype != wanted[name] or arrays[name].shape != shape:
             found = f"{arrays[name].dtype} {arrays[name].shape}"
             wrong.append(f"{name} is {found}, not {np.dtype(wanted[name])} {shape}")
+    wrong += [f"{name} is empty" for name, array in arrays.items() if not len(array)]
     if wrong := wrong or _out_of_range(module.KIND, arrays, manifest):
         raise files.DataError(f"{module.__file__}, prepare: {'; '.join(wrong)}.")
 

@@ -18,7 +18,15 @@ USUAL = "clang++" if sys.platform == "darwin" else "g++"  # what torch takes whe
 
 def compiler() -> str | None:
     """Return the C++ compiler that training steps are compiled with, and its version."""
-    command = _command()
+    return _described(_command("CXX", USUAL))
+
+
+def c_compiler() -> str | None:
+    """Return the C compiler that a GPU's compiled loss takes (Triton's), and its version."""
+    return _described(_command("CC", "gcc", "clang"))
+
+
+def _described(command: list[str]) -> str | None:
     if not command:
         return None
     try:
@@ -28,10 +36,10 @@ def compiler() -> str | None:
     return f"{shlex.join(command)}: {said.partition(chr(10))[0]}"
 
 
-def _command() -> list[str]:
-    """Return the command of a C++ compiler; empty where there is none."""
-    found = shutil.which(USUAL)
-    return shlex.split(os.environ.get("CXX", "")) or ([found] if found else [])
+def _command(variable: str, *usual: str) -> list[str]:
+    """Return the command that the variable names, or the first usual one there is; else nothing."""
+    found = filter(None, map(shutil.which, usual))
+    return shlex.split(os.environ.get(variable, "")) or list(found)[:1]
 
 
 def compiled(model: nn.Module) -> nn.Module:

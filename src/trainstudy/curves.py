@@ -20,8 +20,8 @@ def of_family(results: Results, family: str) -> dict:
 
     A curve stands for all seeds of an experiment: values and seconds are means over the seeds,
     "<metric> range" holds their smallest and largest value and "<metric> seeds" how many there are.
-    What is not a finite number is None, and so are the seconds of runs that shared a GPU. "sets"
-    are the runs that are compared with each other, as in the drawn figures.
+    What is not a finite number is None, and so are seconds that do not count (Results.curves).
+    "sets" are the runs that are compared with each other, as in the drawn figures.
     """
     shown, styles = [SCORE[family], "loss"], style.of(results.runs)
     rows = results.curves[results.curves.family == family]

@@ -57,7 +57,9 @@ class Results:
     @cached_property
     def _comparable_costs(self) -> pd.Series:
         """Of which runs the costs count: alone on a GPU, and where most of the experiment were."""
-        return ~self.runs.gpu_shared.eq(True) & _is_usual_place(self.runs)
+        alone = ~self.runs.gpu_shared.eq(True)
+        usual = _usual_places(finished(self.runs[alone]))
+        return alone & (places(self.runs) == self.runs.experiment.map(usual))
 
     @cached_property
     def facts(self) -> pd.DataFrame:
@@ -159,8 +161,8 @@ def places(runs: pd.DataFrame) -> pd.Series:
     return pd.Series(named, index=runs.index, dtype=object)
 
 
-def _is_usual_place(runs: pd.DataFrame) -> pd.Series:
-    """Say which runs were made where most of their experiment were.
+def _usual_places(runs: pd.DataFrame) -> pd.Series:
+    """Return where most runs of each experiment were made.
 
     Of equals it is where most experiments of all were, then the first by name.
     """
@@ -170,8 +172,7 @@ def _is_usual_place(runs: pd.DataFrame) -> pd.Series:
     ranked = counts.reset_index(name="runs")
     ranked["experiments"] = ranked.place.map(common)
     order = ranked.sort_values(["runs", "experiments", "place"], ascending=[False, False, True])
-    usual = order.drop_duplicates("experiment").set_index("experiment").place
-    return made == runs.experiment.map(usual)
+    return order.drop_duplicates("experiment").set_index("experiment").place
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:

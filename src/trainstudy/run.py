@@ -162,15 +162,17 @@ def _identity(
         "embedding": embedding and embedding.manifest["manifest_sha256"],
         "torch": torch.__version__,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "compiler": compilation.compiler() if _compiles(settings, dataset) else None,
+        "compiler": _compiler(settings, dataset, deterministic),
         **{f"code {file}": fetch.sha256(file) for file in code},
     }
 
 
-def _compiles(settings: dict, dataset: Dataset) -> bool:
-    """Say whether code is compiled for this run: its steps, or on a GPU a language model's loss."""
+def _compiler(settings: dict, dataset: Dataset, deterministic: bool) -> str | None:
+    """Return what compiles code for this run: its steps, or on a GPU a language model's loss."""
+    if settings.get("compile"):
+        return compilation.compiler()
     of_text = dataset.manifest["kind"] == "text" and torch.cuda.is_available()
-    return settings.get("compile", False) or of_text
+    return compilation.c_compiler() if of_text and not deterministic else None
 
 
 def _model(

@@ -3,7 +3,7 @@
 The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; markers
 and lines alone tell everything in greyscale. Models with the same optimizer are shades of its
 colour, the deeper the darker, and post-norm far darker than pre-norm, so that print keeps them
-apart; runs of one model differ by their marker alone, and are lighter where it comes again.
+apart; runs of one model differ by their marker alone, of which there are fourteen.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,6 @@ SHADES = {1: [0.0], 2: [0.0, 0.6], 3: [-0.15, 0.25, 0.65]}
 MORE_SHADES = (-0.2, 0.7)  # from, to
 BESIDE_POST = (-0.2, 0.15)  # pre-norm, where the family has post-norm too
 POST_SHADES = (0.75, 0.85)
-AGAIN = 0.3  # less black in the runs of a family whose markers come a second time, and so on
-LIGHTEST = -0.5
 
 
 @dataclass(frozen=True)
@@ -44,14 +42,13 @@ def of(runs: pd.DataFrame) -> dict[str, Style]:
     for _, family in first.groupby("family"):
         family = family.sort_values(["post", "depth", "kind"], kind="stable")
         markers = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(family.index)}
-        lighter = {name: AGAIN * (i // len(MARKERS)) for i, name in enumerate(family.index)}
         for optimizer, rows in family.groupby("optimizer.name"):
             kinds, post = (
                 list(dict.fromkeys(rows.kind[rows.post == is_post])) for is_post in (0, 1)
             )
             shades = dict(zip([*kinds, *post], _shades(len(kinds), len(post)), strict=True))
             for name, shade in rows.kind.map(shades).items():
-                styles[name] = _style(COLOURS[optimizer], shade - lighter[name], markers[name])
+                styles[name] = _style(COLOURS[optimizer], shade, markers[name])
     return styles
 
 
@@ -68,7 +65,6 @@ def _spread(count: int, low: float, high: float) -> list[float]:
 
 def _style(colour: str, shade: float, marker: str) -> Style:
     """Return a style; on dark paper what is darker on white is lighter by as much."""
-    shade = max(shade, LIGHTEST)
     return Style(_mixed(colour, shade), _mixed(colour, -0.2 - 0.55 * shade), marker)
 
 

@@ -168,7 +168,7 @@ def _memory(results: Results) -> Markup | None:
     """Say how GPU memory goes with depth, in the largest comparison of each family."""
     measured = results.facts.memory_allocated.notna().any()
     column = "memory_allocated" if measured else "memory_predicted"
-    means = _means(results.facts, column).dropna() / 2**20
+    means = _means(finished(results.facts), column).dropna() / 2**20
     layers = comparisons.settings(results.runs).layers
     deepening: dict[str, list[str]] = {}
     for one in comparisons.find(results.runs, "depth"):
@@ -246,7 +246,7 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
     difference of accuracies, and a fraction of the published perplexity. `inside` says whether the
     measured score lies between A and B.
     """
-    score, runs = SCORE[family], results.runs
+    score, runs = SCORE[family], finished(results.runs)
     own = runs[(runs.family == family) & runs.experiment.isin(results.comparable)]
     if family == "cnn":
         measured = _means(own, f"validation_{score}_best")

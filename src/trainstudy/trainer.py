@@ -136,11 +136,16 @@ def _train_epoch(
             _check(state.losses, epoch)
             progress.step_line(epoch, step + 1, objective.item())
         if checkpoints.due():
+            _note_peaks(state, advance.taken > counting)
             checkpoints.save(*state.capture())
-    if advance.taken > counting:
-        state.note_memory(memory.peaks(task.device))
+    _note_peaks(state, advance.taken > counting)
     _check(state.losses, epoch)
     return task.summarise("train", state.scores) | metrics.gradient(state.norms.cpu().numpy())
+
+
+def _note_peaks(state: State, counts: bool) -> None:
+    if counts:
+        state.note_memory(memory.peaks(state.task.device))
 
 
 def _check(losses: Tensor, epoch: int) -> None:

@@ -118,6 +118,19 @@ def test_seconds_of_runs_that_shared_a_gpu_are_left_out(tmp_path):
     assert "difference of seconds" not in row
 
 
+def test_a_seed_on_another_machine_keeps_no_seconds_from_the_others(tmp_path):
+    runs = [
+        with_scores("vit-a", 0.6, seconds_total=10.0),
+        a_run("vit-a", 43, validation_accuracy_best=0.6, seconds_total=10.0),
+        a_run(
+            "vit-a", 44, validation_accuracy_best=0.6, seconds_total=99.0, machine=OTHER_MACHINE
+        ),
+        with_scores("vit-b", 0.7, label_smoothing=0.1, seconds_total=30.0),
+    ]  # fmt: skip
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["difference of seconds"] == 20
+
+
 def test_norms_stand_side_by_side_by_depth_and_rate(tmp_path):
     post = {"model.norm": "post", "model.depth": 12}
     runs = [

@@ -99,6 +99,18 @@ def test_the_compiler_is_named_with_its_version(tmp_path, monkeypatch):
     assert compilation.compiler().startswith("/nowhere/g++: [Errno 2]")
 
 
+def test_the_c_compiler_is_the_one_that_triton_takes(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert compilation.c_compiler() is None
+    clang = script(tmp_path / "clang", "echo 'clang 19'")
+    assert compilation.c_compiler() == f"{clang}: clang 19"
+    gcc = script(tmp_path / "gcc", "echo 'gcc 14.2'")
+    assert compilation.c_compiler() == f"{gcc}: gcc 14.2"
+    monkeypatch.setenv("CC", str(clang))
+    assert compilation.c_compiler() == f"{clang}: clang 19"
+
+
 @pytest.mark.skipif("CXX" in os.environ, reason="CXX decides what torch takes")
 def test_the_compiler_is_the_one_that_torch_takes():
     assert inductor.cpp.cxx[-1] == compilation.USUAL

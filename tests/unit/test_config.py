@@ -807,9 +807,7 @@ def test_a_mistake_is_named_with_file_line_key_and_cure(write, mistake):
         ((3, 8, 8), "batch_size: 2", None, None),
     ],
 )
-def test_images_that_a_network_cannot_take_are_refused(
-    write, monkeypatch, shape, changed, key, said
-):
+def test_images_that_a_network_cannot_take_are_refused(monkeypatch, shape, changed, key, said):
     monkeypatch.setattr(data.find("cifar10"), "SHAPE", shape)
     run = config_module._impossible(
         yaml.safe_load("{dataset: cifar10, family: cnn, model: {name: densenet}, epochs: 9, "

@@ -398,6 +398,8 @@ def test_accuracy_against_seconds_is_of_one_machine(tmp_path):
     drawing = figures.build("accuracy-against-seconds", results)
     assert {*drawing.data.experiment} == {"vit-2", "vit-4"}
     assert "Left out, as made elsewhere than most: vit-6." in drawing.text
+    drawn = style.of(results.runs)["vit-4"]
+    assert drawn.colour in {line.get_color() for line in drawing.figure.axes[0].get_lines()}
     drawing = figures.build("accuracy-against-parameters", results)
     assert {*drawing.data.experiment} == {"vit-2", "vit-4", "vit-6"}
     assert "Left out" not in drawing.text

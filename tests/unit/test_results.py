@@ -54,6 +54,16 @@ def test_the_last_score_is_that_of_the_last_epoch_even_if_it_is_no_number(tmp_pa
     assert found.isna().all()
 
 
+@pytest.mark.parametrize("out", [{"gpu_shared": True}, {"status": "diverged"}])
+def test_runs_that_do_not_count_decide_no_place(tmp_path, out):
+    runs = [
+        a_run("vit-a", 1, **out), a_run("vit-a", 2, machine=OTHER_MACHINE), a_run("vit-b", 1),
+        a_run("vit-c", 1),
+    ]  # fmt: skip
+    seconds = frames(tmp_path, runs).undisturbed.set_index(["experiment", "seed"]).seconds_total
+    assert seconds["vit-a"].dropna().index.tolist() == [2]
+
+
 def test_costs_of_an_experiment_are_those_of_one_place(tmp_path):
     """Of the place where most of its runs were made, of equals that of most experiments."""
     other = {"machine": OTHER_MACHINE, "seconds_total": 99.0}

@@ -629,8 +629,8 @@ def test_a_compiled_run_is_not_continued_uncompiled_nor_by_another_compiler(
 @pytest.mark.parametrize(
     ("settings", "card", "kind", "named"),
     [
-        (VIT | {"compile": True}, False, "images", True), (VIT, True, "images", False),
-        (LSTM, True, "text", True), (LSTM, False, "text", False),
+        (VIT | {"compile": True}, False, "images", "g++ 14.2"), (VIT, True, "images", None),
+        (LSTM, True, "text", "gcc 14.2"), (LSTM, False, "text", None),
     ],
 )  # fmt: skip
 def test_the_compiler_is_part_of_what_decides_a_run_where_it_compiles(
@@ -639,10 +639,13 @@ def test_the_compiler_is_part_of_what_decides_a_run_where_it_compiles(
     """On a GPU that is a language model's loss, too."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
     monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
+    monkeypatch.setattr(compilation, "c_compiler", lambda: "gcc 14.2")
     dataset = arrays.load(digits)
     dataset.manifest["kind"] = kind
     identity = run._identity(settings, 42, False, dataset, None, ())
-    assert identity["compiler"] == ("g++ 14.2" if named else None)
+    assert identity["compiler"] == named
+    if kind == "text":  # whose loss that mode does not compile
+        assert run._identity(settings, 42, True, dataset, None, ())["compiler"] is None
 
 
 def test_no_compiler_is_asked_for_where_nothing_is_compiled(tmp_path, digits, monkeypatch):

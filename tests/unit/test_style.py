@@ -53,13 +53,6 @@ def test_the_deeper_the_darker_from_ten_layers_on_too():
     assert all(luminance(b.colour) < luminance(a.colour) for a, b in pairwise(found[3:]))
 
 
-def test_no_two_runs_of_a_large_family_look_alike():
-    runs = [a_run(f"vit-{n}") | {"model.layers": None, "model.name": None} for n in range(30)]
-    found = style.of(pd.DataFrame(runs))
-    assert len({(one.colour, one.marker) for one in found.values()}) == 30
-    assert all(contrast(one.dark, DARK_PAPER) > 3 for one in found.values())
-
-
 @pytest.mark.parametrize("post", [(), (2, 4, 6)])
 @pytest.mark.parametrize("optimizer", style.COLOURS)
 def test_on_dark_paper_every_curve_is_seen_and_a_darker_one_is_lighter(optimizer, post):

@@ -487,18 +487,20 @@ def test_a_diverged_run_is_a_row_with_a_mark(tmp_path, name):
 
 def test_all_scores_of_a_row_are_of_the_seeds_that_finished(tmp_path):
     good = {"validation_accuracy_best": 0.9, "test_accuracy_best": 0.89, "best_epoch": 2}
+    good["epochs"] = 2
     bad = {"validation_accuracy_best": 0.5, "best_epoch": 1, "status": "diverged"}
     runs = [a_run("vit-a", 1, **good), a_run("vit-a", 2, **bad, diverged_step=9)]
     metrics = [
         *curve(runs[0], "validation", "accuracy", 0.8, 0.9),
-        *curve(runs[1], "validation", "accuracy", 0.5),
+        *curve(runs[1], "validation", "accuracy", 0.5, 0.4),
     ]
     row = build("cnn-against-vit", study(tmp_path, runs, metrics)).loc["vit-a"]
     assert row["validation accuracy, best epoch"] == 0.9
     assert row["test accuracy, best epoch"] == 0.89
+    assert row["validation accuracy after 2 epochs"] == 0.9
     rows = build("vit-results", study(tmp_path, runs, metrics))
-    assert [*rows["validation accuracy"]] == [0.9, 0.9]
-    assert [*rows["epoch"]] == [3, 2]
+    assert [*rows["validation accuracy"]] == [0.9]
+    assert [*rows["epoch"]] == [2]
     assert {*rows.interval} == {"none, one seed"}
     assert {*rows.diverged} == {"1 diverged"}
 

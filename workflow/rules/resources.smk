@@ -1,6 +1,5 @@
 """What jobs ask for. The estimates are src/trainstudy/demand.py; here they become resources."""
 
-from snakemake.logging import logger
 from trainstudy import demand, provenance
 
 
@@ -26,13 +25,6 @@ THREADS = settings_of.threads(
     runs=len(RUNS) * len(config["seeds"]),
     cores=None if workflow.remote_exec else workflow.resource_settings.cores,
 )
-
-
-if workflow.is_main_process and THREADS > (workflow.resource_settings.cores or THREADS):
-    logger.warning(
-        f"threads: {THREADS} is more than --cores {workflow.resource_settings.cores}: each training job gets "
-        "these only, and sums round differently with another number of threads"
-    )
 
 
 def asking(estimate):

@@ -32,8 +32,7 @@ def accuracy(results: Results, column: str) -> Drawing:
     runs = runs.dropna(subset=["validation_accuracy_best", column])
     here = at_main_place(runs) if column == "seconds_total" and len(runs) else runs
     elsewhere = sorted({*runs.experiment} - {*here.experiment})
-    runs = here
-    data = runs.groupby(["family", "experiment"], sort=True)[columns].mean().reset_index()
+    data = here.groupby(["family", "experiment"], sort=True)[columns].mean().reset_index()
     if data.empty:
         return empty("No image model finished an epoch, or every one shared a GPU.")
     data = data.sort_values("validation_accuracy_best", ascending=False, ignore_index=True)
@@ -41,7 +40,7 @@ def accuracy(results: Results, column: str) -> Drawing:
     panel = axes[0, 0]
     panel.set(xscale="log", xlabel=COSTS[column], ylabel="validation accuracy, best epoch (%)")
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    styles = style.of(runs)
+    styles = style.of(results.runs)
     marks = [_mark(row, styles) for row in data.itertuples()]
     labels.beside_marks(panel, data[column], data.validation_accuracy_best, data.experiment, marks)
     plain_numbers(panel.xaxis)
@@ -65,7 +64,7 @@ def memory_by_depth(results: Results) -> Drawing:
         return empty("No two runs of this study differ in their depth alone.")
     known = results.predicted.set_index("experiment")
     layers = comparisons.settings(results.runs).layers
-    measured = results.undisturbed.groupby("experiment").memory_allocated.mean()
+    measured = finished(results.undisturbed).groupby("experiment").memory_allocated.mean()
     rows = [
         {"experiment": name, "family": one.family, "layers": int(layers[name])}
         | {part: known.loc[name, part] / 2**20 for part in [*PARTS, "total"]}

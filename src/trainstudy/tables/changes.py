@@ -32,8 +32,9 @@ def single_changes(results: Results) -> pd.DataFrame:
                     name = f"difference of {split} {score}"
                     row[name], row[f"{name} ±"] = estimates.difference(ours, theirs)
                     row[f"{split} {score} without"] = sum(theirs) / len(theirs)
-        seconds = [list(runs.seconds_total.dropna()) for runs in pair]
-        if all(seconds) and places(pd.concat(pair)).nunique() == 1:
+        timed = [runs.dropna(subset="seconds_total") for runs in pair]
+        seconds = [list(runs.seconds_total) for runs in timed]
+        if all(seconds) and places(pd.concat(timed)).nunique() == 1:
             added, half = estimates.difference(*seconds)
             row["difference of seconds"], row["difference of seconds ±"] = added, half
             chance = estimates.SPREAD_OF_TIMES * fmean(seconds[1]) if half is None else half

@@ -64,8 +64,7 @@ def equal_time(results: Results) -> pd.DataFrame:
             if values.notna().any():
                 columns.add(table, f"{metric} after {seconds // 60} min", values)
     table["family"] = runs.groupby("experiment").family.first()
-    usual = runs[runs.seconds_total.notna()]
-    table["machine"] = columns.joined(usual, machines(usual))
+    table["machine"] = columns.joined(runs, machines(runs))
     columns.add_notes(table, results)
     return _best_first(table)
 
@@ -109,7 +108,7 @@ def memory(results: Results) -> pd.DataFrame:
 
     Where no run was on a GPU, the predicted peak stands in for what would be measured there.
     """
-    runs = results.undisturbed
+    runs = finished(results.undisturbed)
     table = columns.heads(runs)
     for column, heading in MEASURES.items():
         if runs[column].notna().any():
@@ -130,7 +129,7 @@ def memory(results: Results) -> pd.DataFrame:
 
 def memory_predicted(results: Results) -> pd.DataFrame:
     """Return the predicted peak of a training step on a GPU, the measured one, and its parts."""
-    runs = results.undisturbed
+    runs = finished(results.undisturbed)
     table = columns.heads(runs)
     predicted = results.predicted.set_index("experiment").reindex(table.index) / MIB
     table["predicted peak (MiB)"] = predicted.total

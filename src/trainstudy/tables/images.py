@@ -45,10 +45,10 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, finished: pd.DataF
         return
     rows = results.metrics.query("split == 'validation' and metric == 'accuracy'")
     epochs = int(estimates.last_epoch(finished).min())
-    reached = rows[rows.experiment.isin(table.index) & (rows.epoch == epochs)]
+    keys = ["experiment", "seed"]
+    reached = rows[rows.epoch == epochs].merge(finished[keys], on=keys)
     heading = f"validation accuracy after {epochs} epochs"
     columns.add(table, heading, reached.set_index("experiment").value)
-    keys = ["experiment", "seed"]
     own = at_main_place(finished)[keys]  # the seconds of another machine are others
     timed = results.timed_curves.query("metric == 'accuracy'").merge(own, on=keys)
     if timed.empty:

@@ -127,6 +127,7 @@ def test_what_is_of_the_prepared_form_is_prepared(added, tmp_path):
         ({"IMAGES": "np.zeros((5, 4, 4, 3), np.uint8)"}, "not uint8 (5, 3, 4, 4)"),
         ({"LABELS": "np.arange(5)"}, "train.labels is int64 (5,), not uint8 (5,)"),
         ({"LABELS": "np.full(5, 2, np.uint8)"}, "train.labels go from 2 to 2, not 0 to 1"),
+        ({"LABELS": "np.zeros(0, np.uint8)"}, "train.labels is empty"),
         ({"FACTS": '{"classes": 2, "mean": []}'}, "the manifest lacks 'deviation'"),
         ({"prepare": "lambda sources: ({'train.images': IMAGES}, dict(FACTS))"}, "its arrays are"),
     ],
