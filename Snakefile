@@ -35,10 +35,5 @@ rule all:
         ),
 
 
-# Not where the rules are read: a dry run has one core, whatever the run will have.
-onstart:
-    print(fewer_cores_than_threads(), end="", file=sys.stderr)
-
-
 onsuccess:
     print(closing_words())

@@ -130,6 +130,18 @@ def test_runs_divide_the_cores_among_them(finished, seeds, threads):
     assert pq.read_table(row)["threads"].to_pylist() == [threads]
 
 
+def test_threads_that_snakemake_cuts_are_said_but_not_in_a_dry_run(finished):
+    finished.config |= {"select": ["vit-a"], "threads": 2}
+    finished.write_config()
+    row = finished.result("runs/vit-a/42/run.parquet")
+    row.unlink()
+    target, said = str(row.relative_to(finished.folder)), "threads: 2 is more than --cores 1"
+    assert said not in finished.snakemake("--dry-run", target)
+    assert said not in finished.snakemake("--dry-run", "--cores", "2", target)
+    assert said in finished.snakemake("--cores", "1", target)
+    assert pq.read_table(row)["threads"].to_pylist() == [1]
+
+
 def test_a_diverged_run_is_a_row_and_not_a_dead_pipeline(finished):
     finished.config["experiments"] = {
         "vit-wild": {"base": "vit", "optimizer": {"name": "sgd", "lr": 1.0e15}},

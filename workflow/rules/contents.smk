@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 
 import yaml
@@ -35,17 +34,6 @@ def in_report(name):
     """Return the arguments of Snakemake's report flag for a figure or a table."""
     shown = {key: ITEMS[name][key] for key in ("category", "labels")}
     return {"caption": f"../../report/{name}.rst", **shown}
-
-
-def fewer_cores_than_threads():
-    """Return a warning where Snakemake will cut the threads of training jobs."""
-    cores = workflow.resource_settings.cores
-    if not workflow.local_exec or THREADS <= (cores or THREADS):
-        return ""
-    return (
-        f"threads: {THREADS} is more than --cores {cores}: each training job gets {cores}, and sums round "
-        "differently with another number of threads.\n"
-    )
 
 
 def closing_words():

@@ -1,5 +1,6 @@
 """What jobs ask for. The estimates are src/trainstudy/demand.py; here they become resources."""
 
+from snakemake.logging import logger
 from trainstudy import demand, provenance
 
 
@@ -25,6 +26,16 @@ THREADS = settings_of.threads(
     runs=len(RUNS) * len(config["seeds"]),
     cores=None if workflow.remote_exec else workflow.resource_settings.cores,
 )
+
+
+# Not where the rules are read: a dry run has one core, whatever the run will have.
+onstart:
+    cores = workflow.resource_settings.cores
+    if workflow.local_exec and THREADS > (cores or THREADS):
+        logger.warning(
+            f"threads: {THREADS} is more than --cores {cores}: each training job gets {cores}, and sums round "
+            "differently with another number of threads"
+        )
 
 
 def asking(estimate):
