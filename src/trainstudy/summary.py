@@ -166,9 +166,15 @@ def _over_fitting(results: Results) -> Markup | None:
 
 def _memory(results: Results) -> Markup | None:
     """Say how GPU memory goes with depth, in the largest comparison of each family."""
-    measured = results.facts.memory_allocated.notna().any()
-    column = "memory_allocated" if measured else "memory_predicted"
-    means = _means(finished(results.facts), column).dropna() / 2**20
+    facts, kinds = finished(results.facts), {"Measured": "memory_allocated"}
+    kinds["Predicted, not measured,"] = "memory_predicted"
+    found = (_deepening(results, kind, _means(facts, of)) for kind, of in kinds.items())
+    return next(filter(None, found), None)
+
+
+def _deepening(results: Results, kind: str, memory: pd.Series) -> Markup | None:
+    """Say how memory (bytes) by experiment goes with depth, where several depths have some."""
+    means = memory.dropna() / 2**20
     layers = comparisons.settings(results.runs).layers
     deepening: dict[str, list[str]] = {}
     for one in comparisons.find(results.runs, "depth"):
@@ -182,7 +188,6 @@ def _memory(results: Results) -> Markup | None:
         f"{counted(layers[first], 'layer')}, {means[last]:,.0f} MiB with {layers[last]:.0f}"
         for family, (first, *_, last) in deepening.items()
     )
-    kind = "Measured" if measured else "Predicted, not measured,"
     return Markup("{} peak of GPU memory: {}.").format(kind, told)
 
 

@@ -218,8 +218,9 @@ def test_runs_that_over_fit_are_counted(sentences):
 
 
 def test_memory_by_depth_is_told_as_measured_or_predicted(tmp_path):
-    def told(**facts) -> str:
-        runs = [a_run(f"vit-{n}", **VIT, **{"model.depth": n}, **facts) for n in (2, 6)]
+    def told(*more: dict, **facts) -> str:
+        runs = [*more]
+        runs += [a_run(f"vit-{n}", **VIT, **{"model.depth": n}, **facts) for n in (2, 6)]
         sizes = {"experiment": ["vit-2", "vit-6"], "total": [300 * 2**20, 1800 * 2**20]}
         results = frames(tmp_path, runs, predicted=pd.DataFrame(sizes))
         return summary.sentences(results, 2)[-1].striptags()
@@ -228,6 +229,8 @@ def test_memory_by_depth_is_told_as_measured_or_predicted(tmp_path):
         "Predicted, not measured, peak of GPU memory: vision transformers 300 MiB with 2 layers, "
         "1,800 MiB with 6."
     ) in told()
+    other = a_run("lstm-a", memory_allocated=2**20)  # on a GPU, but of one depth
+    assert "Predicted, not measured, peak of GPU memory: vision transformers" in told(other)
     assert "Measured peak of GPU memory: vision transformers 7 MiB" in told(
         memory_allocated=7 * 2**20
     )
