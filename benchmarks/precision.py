@@ -50,8 +50,7 @@ def learn(case: str, variant: str, seed: int, epochs: int, prepared: Path) -> di
     model = models.build(settings["family"], settings["model"], dataset.manifest).to(device)
     task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
     optimizer = optimizers.build(settings["optimizer"], model)
-    compiles = settings.get("compile") and compilation.compiler()
-    learner = compilation.compiled(model) if compiles else model
+    learner = compilation.compiled(model) if settings.get("compile") else model
     try_batches(task, learner)
     model.train()
     losses = torch.zeros(epochs * task.steps, device=device)

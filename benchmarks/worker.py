@@ -16,7 +16,7 @@ import textbook
 import torch
 import yaml
 
-from trainstudy import compilation, models, optimizers, precision, tasks
+from trainstudy import compilation, models, optimizers, run, tasks
 from trainstudy.arrays import Dataset
 from trainstudy.config import resolve
 from trainstudy.step import Step, try_batches
@@ -44,7 +44,7 @@ def experiment(case: str, changes: dict) -> dict:
         for parent in parents:
             place = place[parent]
         place[key] = value
-    return settings | {"precision": precision.chosen(settings["precision"])}
+    return run.settled(settings, deterministic=False)
 
 
 def dataset(settings: dict, vocabulary: int) -> Dataset:
@@ -81,8 +81,7 @@ def ours(
     task = tasks.TASKS[data.manifest["kind"]](data, settings, 42, device)
     optimizer = optimizers.build(settings["optimizer"], model)
     model.train()
-    compiles = settings.get("compile") and compilation.compiler()
-    learner = compilation.compiled(model) if compiles else model
+    learner = compilation.compiled(model) if settings.get("compile") else model
     try_batches(task, learner)
 
     augmentation = tasks.stream(42, 1, "augmentation", device)

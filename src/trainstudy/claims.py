@@ -14,7 +14,6 @@ from statistics import fmean
 import pandas as pd
 
 from trainstudy import data, estimates, quantities
-from trainstudy.quantities import counted
 from trainstudy.results import PUBLISHED_DATASET, Results, finished, learned_instead, places
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -129,7 +128,7 @@ def _diverged(runs: pd.DataFrame) -> list[str]:
     """Return which runs diverged; whether they count, results.finished says."""
     counts = runs.status.eq("diverged").groupby(runs.experiment).agg(["sum", "size"])
     named = [
-        f"{name} ({row['sum']} of {counted(row['size'], 'run')})"
+        f"{name} ({row['sum']} of {quantities.counted(row['size'], 'run')})"
         for name, row in counts[counts["sum"] > 0].iterrows()
     ]
     return [f"Diverged: {', '.join(named)}."] if named else []

@@ -157,17 +157,14 @@ def _impossible(run: dict) -> list[tuple[tuple, str]]:
         message = f"the file data/{name}.py needs a name of lower-case letters, digits and _."
         return [(("dataset",), message)]
     found: list[tuple[tuple, str]] = []
-    if data.find(name).KIND != kind:
-        message = f"{run['family']} models learn from {kind}, {name} holds {data.find(name).KIND}."
+    dataset = data.find(name)
+    if dataset.KIND != kind:
+        message = f"{run['family']} models learn from {kind}, {name} holds {dataset.KIND}."
         found.append((("dataset",), f"{message} Choose another data set or family."))
     elif kind == "images":
-        found += _impossible_images(run, data.find(name))
-    elif run["family"] == "lstm" and run["model"]["embedding"] == "gpt1":
-        found += _impossible_embedding(run["model"], name)
-    if data.find(name).KIND == kind == "text" and run["sequence_length"] > data.find(name).EXAMPLES:
-        message = f"a sequence of {run['sequence_length']:,} is longer than the training part of "
-        message += f"{name}, about {data.find(name).EXAMPLES:,} tokens. Choose a shorter one."
-        found.append((("sequence_length",), message))
+        found += _impossible_images(run, dataset)
+    else:
+        found += _impossible_text(run, dataset)
     for key in ("crop_scale", "crop_ratio"):
         low, high = run.get("augmentation", {}).get(key, (0, 0))
         if low > high:
@@ -232,13 +229,18 @@ def _impossible_vit(model: dict, size: int) -> list[tuple[tuple, str]]:
     return found
 
 
-def _impossible_embedding(model: dict, dataset: str) -> list[tuple[tuple, str]]:
+def _impossible_text(run: dict, dataset: ModuleType) -> list[tuple[tuple, str]]:
     found: list[tuple[tuple, str]] = []
-    if data.find(dataset).TOKENIZER != "gpt1":
-        message = f"gpt1 belongs to GPT-1's vocabulary, and {dataset} has its own."
+    frozen = run["model"]["embedding"] == "gpt1"
+    if frozen and dataset.TOKENIZER != "gpt1":
+        message = f"gpt1 belongs to GPT-1's vocabulary, and {run['dataset']} has its own."
         found.append((("model", "embedding"), f"{message} Choose learned."))
-    if model["embedding_size"] != 768:
+    if frozen and run["model"]["embedding_size"] != 768:
         found.append((("model", "embedding_size"), "GPT-1's embeddings have size 768; write that."))
+    if run["sequence_length"] > dataset.EXAMPLES:
+        message = f"a sequence of {run['sequence_length']:,} is longer than the training part of "
+        message += f"{run['dataset']}, about {dataset.EXAMPLES:,} tokens. Choose a shorter one."
+        found.append((("sequence_length",), message))
     return found
 
 

@@ -55,7 +55,7 @@ def train(
     to stop.
     """
     torch.set_num_threads(threads)
-    settings = _settled(settings, deterministic)
+    settings = settled(settings, deterministic)
     _choose_algorithms(deterministic, exact=settings["precision"] == "fp32")
     dataset = data.find(settings["dataset"]).load(prepared)
     embedding = None if table is None else arrays.load(table)
@@ -113,7 +113,7 @@ def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
         yield torch.device("cuda", card.index), card
 
 
-def _settled(settings: dict, deterministic: bool) -> dict:
+def settled(settings: dict, deterministic: bool) -> dict:
     """Return the settings with what machine and mode decide."""
     settled = settings | {"precision": precision.chosen(settings["precision"])}
     if settings.get("compile") and not compilation.compiler():

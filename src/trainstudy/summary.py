@@ -83,12 +83,12 @@ def _leader(runs: pd.DataFrame, score: str) -> pd.DataFrame:
 
     Of equal experiments that is the first by name; without a score there is none.
     """
-    finished = runs[runs.status == "finished"]
-    means = _means(finished, f"validation_{score}_best").dropna()
+    done = runs[runs.status == "finished"]
+    means = _means(done, f"validation_{score}_best").dropna()
     if means.empty:
-        return finished[:0]
+        return done[:0]
     name = means.idxmin() if score in LOWER_IS_BETTER else means.idxmax()
-    return finished[finished.experiment == name]
+    return done[done.experiment == name]
 
 
 def _fastest(runs: pd.DataFrame) -> Markup:
@@ -166,10 +166,10 @@ def _over_fitting(results: Results) -> Markup | None:
 
 def _memory(results: Results) -> Markup | None:
     """Say how GPU memory goes with depth, in the largest comparison of each family."""
-    facts, kinds = finished(results.facts), {"Measured": "memory_allocated"}
-    kinds["Predicted, not measured,"] = "memory_predicted"
-    found = (_deepening(results, kind, _means(facts, of)) for kind, of in kinds.items())
-    return next(filter(None, found), None)
+    facts = finished(results.facts)
+    return _deepening(results, "Measured", _means(facts, "memory_allocated")) or _deepening(
+        results, "Predicted, not measured,", _means(facts, "memory_predicted")
+    )
 
 
 def _deepening(results: Results, kind: str, memory: pd.Series) -> Markup | None:

@@ -439,7 +439,7 @@ def test_steps_are_compiled_but_for_the_deterministic_mode_on_a_gpu(
     monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
     settings = LSTM if wanted is None else VIT | {"compile": wanted}
     expected = settings | {"compile": False} if wanted and card and deterministic else settings
-    assert run._settled(settings, deterministic) == expected
+    assert run.settled(settings, deterministic) == expected
 
 
 def test_a_run_without_compiled_steps_loads_no_compiler():

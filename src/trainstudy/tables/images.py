@@ -39,17 +39,17 @@ def attention_parameters(results: Results) -> pd.DataFrame:
     return table.assign(agrees=agrees.map({True: "yes", False: "no"}))
 
 
-def _add_at_equal_cost(table: pd.DataFrame, results: Results, finished: pd.DataFrame) -> None:
+def _add_at_equal_cost(table: pd.DataFrame, results: Results, runs: pd.DataFrame) -> None:
     """Add the validation accuracy after some epochs and, off the curve, after some seconds."""
-    if finished.empty:
+    if runs.empty:
         return
     rows = results.metrics.query("split == 'validation' and metric == 'accuracy'")
-    epochs = int(estimates.last_epoch(finished).min())
+    epochs = int(estimates.last_epoch(runs).min())
     keys = ["experiment", "seed"]
-    reached = rows[rows.epoch == epochs].merge(finished[keys], on=keys)
+    reached = rows[rows.epoch == epochs].merge(runs[keys], on=keys)
     heading = f"validation accuracy after {epochs} epochs"
     columns.add(table, heading, reached.set_index("experiment").value)
-    own = at_main_place(finished)[keys]  # the seconds of another machine are others
+    own = at_main_place(runs)[keys]  # the seconds of another machine are others
     timed = results.timed_curves.query("metric == 'accuracy'").merge(own, on=keys)
     if timed.empty:
         return
