@@ -36,14 +36,20 @@ class Side:
     """A worker process that takes steps when told to."""
 
     def __init__(
-        self, side: str, case: str, changes: dict | None = None, threads: int | None = None
+        self,
+        side: str,
+        case: str,
+        changes: dict | None = None,
+        threads: int | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), side, case, json.dumps(changes or {})],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=os.environ
             | (ALLOCATOR if side == "ours" else {})
-            | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
+            | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+            | (environment or {}),
         )  # fmt: skip
         self.seconds: list[float] = []
         self.memory = 0

@@ -12,7 +12,7 @@ case "${1:-}" in
   tests) CUBLAS_WORKSPACE_CONFIG=:4096:8 "$python" -m pytest -q tests/unit \
     --ignore tests/unit/test_fetch.py --ignore tests/unit/test_page.py "${@:2}" ;;
   bench) "$python" benchmarks/bench.py --rounds 5 "${@:2}" ;;
-  costs | sharing | page) "$python" "benchmarks/$1.py" ;;
+  costs | sharing | page) "$python" "benchmarks/$1.py" "${@:2}" ;;
   study) "$python" -m snakemake --cores "$(nproc)" --resources gpu=1 "${@:2}" ;;
   *) sed -n '2,5p' "$0"; exit 2 ;;
 esac

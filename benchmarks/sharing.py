@@ -1,12 +1,20 @@
 """One training job with the whole machine, or several side by side?
 
-On the CPU one job with all cores against one job a core; on a GPU one, two and three jobs on the
-card. Prints and writes the steps per second of all jobs together, arrangements taken in turn.
+On the CPU one job with all cores against one job a core; on a GPU one, two and four jobs on the
+card, and with --mps two and four through NVIDIA's Multi-Process Service, which lets kernels of
+several processes run at once. Prints and writes the steps per second of all jobs together,
+arrangements taken in turn.
 """
 
+import argparse
 import os
 import statistics
+import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 import torch
 from bench import WARM_UP, Side, facts, save
@@ -15,12 +23,38 @@ CASES = {"vit-2": 20, "resnet": 20, "lstm-1": 2}  # steps of a job in one turn
 ROUNDS = 5
 
 
-def arrangements() -> dict[str, tuple[int, int | None]]:
-    """Return (jobs, threads of each) by name."""
-    if torch.cuda.is_available():
-        return {f"{jobs} on the card": (jobs, None) for jobs in (1, 2, 3)}
-    cores = len(os.sched_getaffinity(0))
-    return {f"1 job, {cores} threads": (1, cores), f"{cores} jobs, 1 thread": (cores, 1)}
+class Arrangement(NamedTuple):
+    """So many jobs, with so many threads each, in an environment."""
+
+    jobs: int
+    threads: int | None = None
+    environment: dict[str, str] | None = None
+
+
+def arrangements(mps: dict[str, str] | None) -> dict[str, Arrangement]:
+    """Return arrangements by name; `mps` is the environment of a running Multi-Process Service."""
+    if not torch.cuda.is_available():
+        cores = len(os.sched_getaffinity(0))
+        alone, beside = Arrangement(1, cores), Arrangement(cores, 1)
+        return {f"1 job, {cores} threads": alone, f"{cores} jobs, 1 thread": beside}
+    found = {f"{jobs} on the card": Arrangement(jobs) for jobs in (1, 2, 4)}
+    if mps:
+        found |= {f"{jobs} through MPS": Arrangement(jobs, environment=mps) for jobs in (2, 4)}
+    return found
+
+
+@contextmanager
+def service() -> Iterator[dict[str, str]]:
+    """Run the Multi-Process Service and yield the environment of its clients."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
+        environment = dict.fromkeys(names, folder)
+        control = ["nvidia-cuda-mps-control"]
+        subprocess.run([*control, "-d"], env=os.environ | environment, check=True)
+        try:
+            yield environment
+        finally:
+            subprocess.run(control, input="quit\n", text=True, env=os.environ | environment)
 
 
 def turn(sides: list[Side], steps: int) -> float:
@@ -33,13 +67,16 @@ def turn(sides: list[Side], steps: int) -> float:
     return len(sides) * steps / (time.perf_counter() - began)
 
 
-def compare(case: str, steps: int) -> dict[str, float]:
+def compare(case: str, steps: int, mps: dict[str, str] | None) -> dict[str, float]:
     """Return the median steps per second of every arrangement."""
     if torch.cuda.is_available():
         steps *= 20
     teams = {
-        name: [Side("ours", case, threads=threads) for _ in range(jobs)]
-        for name, (jobs, threads) in arrangements().items()
+        name: [
+            Side("ours", case, threads=plan.threads, environment=plan.environment)
+            for _ in range(plan.jobs)
+        ]
+        for name, plan in arrangements(mps).items()
     }
     for team in teams.values():
         for side in team:
@@ -55,16 +92,19 @@ def compare(case: str, steps: int) -> dict[str, float]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mps", action="store_true", help="NVIDIA's Multi-Process Service, too")
     found = {}
-    for case, steps in CASES.items():
-        found[case] = compare(case, steps)
-        alone, *others = found[case].items()
-        print(
-            f"{case}: {alone[0]} {alone[1]:.2f} steps/s",
-            *(f"{name} {rate:.2f} ({rate / alone[1]:.2f}×)" for name, rate in others),
-            sep=", ",
-            flush=True,
-        )
+    with service() if parser.parse_args().mps else nullcontext() as mps:
+        for case, steps in CASES.items():
+            found[case] = compare(case, steps, mps)
+            alone, *others = found[case].items()
+            print(
+                f"{case}: {alone[0]} {alone[1]:.2f} steps/s",
+                *(f"{name} {rate:.2f} ({rate / alone[1]:.2f}×)" for name, rate in others),
+                sep=", ",
+                flush=True,
+            )
     save(facts() | {"cases": found}, "sharing")
 
 

@@ -30,6 +30,7 @@ EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GENERATIONS = ("latest.safetensors", "previous.safetensors")
 COUNT = "resumes"
+SHARE = 0.05  # of the time; what checkpoints between epochs may take of it
 
 Saved = tuple[dict[str, Any], dict[str, Tensor]]  # facts, tensors
 
@@ -52,7 +53,7 @@ class Unsaved:
         """Return the newest usable checkpoint."""
         return None
 
-    def due(self) -> bool:
+    def due(self, between_epochs: bool = False) -> bool:
         """Say whether the run should save itself after this step."""
         return False
 
@@ -71,7 +72,7 @@ class Checkpoints(Unsaved):
     """The checkpoints of one run, as a context: while it is open, signals ask the run to stop.
 
     `identity` is what decides the result, flat; a checkpoint with another one is not used.
-    `seconds` lie between two checkpoints of a long epoch.
+    `seconds` lie between two checkpoints at most, apart from the rest of a step or an evaluation.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], seconds: float) -> None:
@@ -82,7 +83,7 @@ class Checkpoints(Unsaved):
     def __enter__(self) -> "Checkpoints":
         self._parent = os.getppid()
         self._lock = self._own()
-        self._last = time.monotonic()
+        self._last, self._cost = time.monotonic(), 0.0
         self._handlers = {number: signal.getsignal(number) for number in SIGNALS}
         for number, handler in self._handlers.items():
             if handler != signal.SIG_IGN:  # nohup
@@ -118,9 +119,15 @@ class Checkpoints(Unsaved):
             (self.folder / COUNT).unlink()
         return None
 
-    def due(self) -> bool:
-        """Say whether the run should save itself: time is up, or it should stop."""
-        return self._should_stop() or time.monotonic() - self._last >= self.seconds
+    def due(self, between_epochs: bool = False) -> bool:
+        """Say whether the run should save itself: time is up, or it should stop.
+
+        Between epochs it is, too, where that takes no more than a twentieth of the time: writing to
+        the disk would take a fifth of it where epochs take seconds, on a GPU.
+        """
+        passed = time.monotonic() - self._last
+        enough = between_epochs and passed >= self._cost / SHARE
+        return self._should_stop() or passed >= self.seconds or enough
 
     def save(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Write a checkpoint; where that fails the ones before stay.
@@ -128,7 +135,7 @@ class Checkpoints(Unsaved):
         Raises Interrupted where the run should stop, and DiskFullError where the disk is full. Any
         other failure leaves it running, or is raised where it should stop: not all is saved.
         """
-        new = self.folder / "new.safetensors"
+        new, began = self.folder / "new.safetensors", time.monotonic()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _write(new, facts | {"identity": self.identity}, tensors)
@@ -146,6 +153,7 @@ class Checkpoints(Unsaved):
                 raise
             log.warning("no checkpoint could be written, the one before is kept: %s", error)
         self._last = time.monotonic()
+        self._cost = self._last - began
         if self._should_stop():
             raise Interrupted
 

@@ -81,7 +81,9 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
     # tensors without a driver; attention and loss have to be told to do what they do on a GPU.
     _without_content(model, fake)
     attention = patch.object(vit, "attend", F.scaled_dot_product_attention)
-    with fake, attention, patch.object(losses, "_aligned", losses.padded):
+    aligned = patch.object(losses, "_aligned", losses.padded)
+    rows = patch.dict(losses.ROWS, cpu=losses.ROWS["cuda"])
+    with fake, attention, aligned, rows:
         optimizer = optimizers.build(settings["optimizer"], model)
         for weight in _trained(model):
             weight.grad = torch.zeros_like(weight)

@@ -59,7 +59,8 @@ def fit(
         while not state.is_trained():
             _run_epoch(state, advance, settings, checkpoints, progress)
             state.end_epoch()
-            checkpoints.save(*state.capture())
+            if state.is_trained() or checkpoints.due(between_epochs=True):
+                checkpoints.save(*state.capture())
         with checkpoints.stoppable():
             _test(state, last=state.epoch - 1)
     except DivergenceError as stop:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 import os
 import resource
 import signal
@@ -202,7 +203,8 @@ class Filling(Checkpoints):
 
 
 @pytest.mark.parametrize("name", ["vit", "lstm"])
-def test_a_run_whose_disk_filled_up_goes_on_to_the_same_numbers(tmp_path, name):
+def test_a_run_whose_disk_filled_up_goes_on_to_the_same_numbers(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(checkpoint, "SHARE", math.inf)  # one after every epoch, however short
     chosen = settings(name, epochs=4)
     whole = fit(*start(chosen), chosen)
     with pytest.raises(DiskFullError), Filling(tmp_path, {}, 600) as checkpoints:
@@ -308,6 +310,25 @@ def test_one_is_due_after_so_many_seconds(tmp_path, monkeypatch):
         checkpoints.save({}, tensors(1))
         assert not checkpoints.due()
         now[0] += 9.9
+        assert not checkpoints.due()
+
+
+def test_between_epochs_one_is_due_that_takes_a_twentieth_of_the_time(tmp_path, monkeypatch):
+    now, write = [100.0], checkpoint._write
+
+    def slow(*arguments) -> None:
+        now[0] += 1.5
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint, "_write", slow)
+    with Checkpoints(tmp_path, {}, seconds=600) as checkpoints:
+        assert checkpoints.due(between_epochs=True)  # nothing is saved yet
+        checkpoints.save({}, tensors(1))
+        now[0] += 29
+        assert not checkpoints.due(between_epochs=True)
+        now[0] += 1
+        assert checkpoints.due(between_epochs=True)
         assert not checkpoints.due()
 
 

@@ -141,8 +141,8 @@ class Stopping(Checkpoints):
 
     steps = 0
 
-    def due(self) -> bool:
-        self.steps += 1
+    def due(self, between_epochs: bool = False) -> bool:
+        self.steps += not between_epochs
         self.stopping = self.steps == 5
         return self.stopping
 

@@ -91,6 +91,26 @@ def scripted(task: ScriptedTask, epochs: int, **changed) -> Outcome:
     return fit(task, model, settings("vit", epochs=epochs, optimizer=sgd(1.0), **changed))
 
 
+class Counted(Unsaved):
+    """Says that no epoch is worth a checkpoint, and notes when one is made all the same."""
+
+    def __init__(self, *worth: int) -> None:
+        self.worth, self.asked, self.saved = worth, 0, []
+
+    def due(self, between_epochs: bool = False) -> bool:
+        self.asked += between_epochs
+        return between_epochs and self.asked in self.worth
+
+    def save(self, facts: dict, tensors: dict) -> None:
+        self.saved.append(facts["epoch"])
+
+
+def test_a_run_is_saved_where_an_epoch_is_worth_it_and_before_its_tests():
+    chosen, counted = settings("vit", epochs=5), Counted(2)
+    fit(*start(chosen), chosen, counted)
+    assert counted.saved == [3, 6]  # the epoch to go on with
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_learns(name):
     fast = {"name": "adamw", "lr": 0.03, "weight_decay": 5e-4, "momentum": 0.9}
