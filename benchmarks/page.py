@@ -110,7 +110,9 @@ def profile(result: dict) -> str:
     """Return the five largest costs of one step of each family."""
     lines = [machine(result), "", "| case | largest costs, share of the step |", "|---|---|"]
     for case, costs in result["costs"].items():
-        shares = ", ".join(f"`{name}` {share:.0%}" for name, share in costs)
+        # What is compiled for a GPU is named after all the operations in it.
+        named = ((name if len(name) < 40 else f"{name[:35]}…", share) for name, share in costs)
+        shares = ", ".join(f"`{name}` {share:.0%}" for name, share in named)
         lines.append(f"| {case} | {shares} |")
     return "\n".join(lines)
 

@@ -105,7 +105,7 @@ def main() -> None:
                 sep=", ",
                 flush=True,
             )
-    save(facts() | {"cases": found}, "sharing")
+            save(facts() | {"cases": found}, "sharing")  # at once: time may run out
 
 
 if __name__ == "__main__":

@@ -49,18 +49,24 @@ def table(found: results.Results) -> str:
 def _row(runs: pd.DataFrame, score: str, shown: float, published: pd.Series) -> str:
     name = runs.experiment.iloc[0]
     both = [published.get(report) for report in results.REPORTS]
+    timed, several = runs.dropna(subset="seconds_training"), results.machines(runs).nunique() > 1
     inside = {True: "yes", False: "no"}.get(published.get("inside"), "–")
     cells = [
         f"`{name}`", str(len(runs)), _written(shown, score), *(_written(v, score) for v in both),
         inside, _with_interval(list(runs[f"test_{score}_best"]), score),
-        _seconds(runs.seconds_training.mean()),
+        _seconds(timed, several),
         columns.joined(runs, runs.precision + ", " + results.machines(runs)).item(),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
 
-def _seconds(mean: float) -> str:
-    return "–" if pd.isna(mean) else f"{mean:,.1f}"
+def _seconds(timed: pd.DataFrame, several: bool) -> str:
+    """Return the seconds of an epoch, and of several machines the one that they are of."""
+    if timed.empty:
+        return "–"
+    mean = timed.seconds_training.mean()
+    where = f" ({results.machines(timed).iloc[0]})" if several else ""
+    return f"{mean:,.{1 if mean >= 1 else 2}f}{where}"
 
 
 def _with_interval(values: list[float], score: str) -> str:

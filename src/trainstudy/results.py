@@ -57,9 +57,12 @@ class Results:
     @cached_property
     def _comparable_costs(self) -> pd.Series:
         """Of which runs the costs count: alone on a GPU, and where most of the experiment were."""
-        alone = ~self.runs.gpu_shared.eq(True)
-        usual = _usual_places(finished(self.runs[alone]))
-        return alone & (places(self.runs) == self.runs.experiment.map(usual))
+        usual = _usual_places(finished(self.runs[self._alone]))
+        return self._alone & (places(self.runs) == self.runs.experiment.map(usual))
+
+    @property
+    def _alone(self) -> pd.Series:
+        return ~self.runs.gpu_shared.eq(True)
 
     @cached_property
     def facts(self) -> pd.DataFrame:
@@ -84,20 +87,27 @@ class Results:
     @cached_property
     def timed_curves(self) -> pd.DataFrame:
         """Validation scores by epoch, of the runs whose seconds count."""
-        own = self.curves[(self.curves.split == "validation") & self.curves.metric.isin(SCORES)]
-        return own.dropna(subset="seconds").sort_values("epoch")
+        return _validation(self.curves).dropna(subset="seconds")
 
     @cached_property
     def _after_seconds(self) -> pd.DataFrame:
-        """Validation scores of every run, read off its curve at BUDGETS."""
+        """Validation scores of every run, read off its curve at BUDGETS.
+
+        Of the runs that last so long those of one place, which need not be the one of the other
+        costs: on a GPU a run may have ended where on a CPU it has hardly begun.
+        """
         rows = []
-        for key, run in self.timed_curves.groupby(["experiment", "seed"]):
+        for key, run in _validation(self.metrics).groupby(["experiment", "seed"]):
             row = dict(zip(("experiment", "seed"), key, strict=True))
             for metric, curve in run.groupby("metric"):
                 row |= {after(metric, s): estimates.at_seconds(curve, s) for s in BUDGETS}
             rows.append(row)
         columns = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
-        return pd.DataFrame(rows, columns=["experiment", "seed", *columns])
+        scores = pd.DataFrame(rows, columns=["experiment", "seed", *columns])
+        lasting = self.runs[self._alone].merge(scores.dropna(how="all", subset=columns))
+        usual = _usual_places(finished(lasting))
+        there = places(lasting) == lasting.experiment.map(usual)
+        return lasting.loc[there, scores.columns]
 
     def largest_gradient_norm(self, experiments: Collection[str]) -> float:
         """Return the largest norm of the gradient in any step; NaN where none was recorded."""
@@ -159,6 +169,12 @@ def places(runs: pd.DataFrame) -> pd.Series:
     pairs = zip(machines(runs), runs.device, threads, strict=True)
     named = [name if device != "CPU" else f"{name}, {count}" for name, device, count in pairs]
     return pd.Series(named, index=runs.index, dtype=object)
+
+
+def _validation(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the validation scores of every epoch, by epoch."""
+    own = metrics[(metrics.split == "validation") & metrics.metric.isin(SCORES)]
+    return own.sort_values("epoch")
 
 
 def _usual_places(runs: pd.DataFrame) -> pd.Series:

@@ -80,3 +80,14 @@ def test_costs_of_an_experiment_are_those_of_one_place(tmp_path):
     assert set(seconds["vit-a"]) == {99.0}
     timed = found.timed_curves
     assert set(zip(timed.experiment, timed.seed, strict=True)) == expected
+
+
+def test_scores_after_a_time_are_of_a_place_where_runs_last_so_long(tmp_path):
+    quick = {"machine": OTHER_MACHINE}
+    runs = [a_run("vit-a", 1), *(a_run("vit-a", seed, **quick) for seed in (2, 3))]
+    accuracies = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    metrics = curve(runs[0], "validation", "accuracy", *accuracies)
+    metrics += [row for run in runs[1:] for row in curve(run, "validation", "accuracy", 0.8, 0.9)]
+    facts = frames(tmp_path, runs, metrics).facts.set_index("seed")
+    assert facts[results.after("accuracy", 60)].dropna().to_dict() == {1: 0.6}
+    assert facts.seconds_total.dropna().index.tolist() == [2, 3]

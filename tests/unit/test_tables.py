@@ -415,7 +415,17 @@ def test_of_each_machine_the_fastest_comes_first_and_times_are_those_of_one(tmp_
     }
     assert [*table.index] == ["vit-b", "vit-a", "vit-d", "vit-c"]
     assert table.threads["vit-b"] == "1"
-    assert table.precision["vit-b"] == "bf16; fp32"
+    assert table.precision["vit-b"] == "bf16"
+
+
+@pytest.mark.parametrize("name", ["wall-clock", "memory", "equal-time"])
+def test_costs_are_of_as_many_seeds_as_were_run_in_one_place(tmp_path, name):
+    other = {"machine": OTHER_MACHINE}
+    runs = [a_run("vit-a", 1), a_run("vit-a", 2, **other), a_run("vit-b", 1), a_run("vit-b", 2)]
+    metrics = [row for run in runs for row in curve(run, "validation", "accuracy", *[0.5] * 7)]
+    table = build(name, study(tmp_path, runs, metrics))
+    assert table.seeds.to_dict() == {"vit-a": 1, "vit-b": 2}
+    assert table.interval.to_dict() == {"vit-a": "none, one seed", "vit-b": "95 %"}
 
 
 def test_seconds_of_compiling_stand_apart_where_they_were_measured(tmp_path):

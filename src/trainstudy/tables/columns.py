@@ -15,18 +15,22 @@ def heads(runs: pd.DataFrame, **columns: str) -> pd.DataFrame:
     return table
 
 
-def add_notes(table: pd.DataFrame, results: Results) -> None:
-    """End a table with settings, data, seeds and state of its experiments."""
+def add_notes(table: pd.DataFrame, results: Results, of: pd.DataFrame | None = None) -> None:
+    """End a table with settings, data, seeds and state of its experiments.
+
+    `of` are the runs that its numbers are of, where these are not all.
+    """
     runs = results.runs[results.runs.experiment.isin(table.index)]
+    of = runs if of is None else of
     groups = runs.groupby("experiment")
-    count = finished(runs).groupby("experiment").size()
+    count = finished(of).groupby("experiment").size()
     table["optimizer"] = groups["optimizer.name"].first()
     table["epochs"] = groups["epochs"].first()
     table["data"] = pd.Series(results.data).reindex(table.index)
-    table["precision"] = joined(runs, runs.precision)
+    table["precision"] = joined(of, of.precision)
     add_mark(table, "diverged", runs[runs.status == "diverged"])
     add_mark(table, "shared a GPU", runs[runs.gpu_shared.eq(True)])
-    table["seeds"] = groups.size()
+    table["seeds"] = of.groupby("experiment").size()
     table["interval"] = count.map(lambda seeds: "95 %" if seeds > 1 else "none, one seed")
 
 

@@ -38,13 +38,18 @@ def wall_clock(results: Results) -> pd.DataFrame:
     if runs.seconds_compiling.notna().any():
         columns.add(table, "compiling s", columns.by_experiment(runs, "seconds_compiling"))
     table["family"] = first["family"]
-    usual = runs[runs.seconds_total.notna() | runs.gpu_shared.eq(True)]
+    usual = _usual(runs)
     table["device"] = columns.joined(usual, machines(usual))
     table["threads"] = columns.joined(usual, usual.threads.astype(str))
-    columns.add_notes(table, results)
+    columns.add_notes(table, results, usual)
     columns.add_mark(table, "resumed", runs[runs.resumes > 0])
     table = table.sort_values(["device", "training s per epoch"])
     return table.sort_values("family", key=by_family, kind="stable").reset_index()
+
+
+def _usual(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the undisturbed runs whose costs stand in a table, or would if they had not shared."""
+    return runs[runs.seconds_total.notna() | runs.gpu_shared.eq(True)]
 
 
 def equal_time(results: Results) -> pd.DataFrame:
@@ -65,7 +70,7 @@ def equal_time(results: Results) -> pd.DataFrame:
                 columns.add(table, f"{metric} after {seconds // 60} min", values)
     table["family"] = runs.groupby("experiment").family.first()
     table["machine"] = columns.joined(runs, machines(runs))
-    columns.add_notes(table, results)
+    columns.add_notes(table, results, runs)
     return _best_first(table)
 
 
@@ -123,7 +128,7 @@ def memory(results: Results) -> pd.DataFrame:
         values = results.published_values(report, "gpu_memory", "train")
         if len(values):
             table[f"{report}: GPU memory, {how} ({unit})"] = values
-    columns.add_notes(table, results)
+    columns.add_notes(table, results, _usual(runs))
     return table.reset_index()
 
 
