@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from trainstudy.figures.drawing import plain_numbers
 from trainstudy.quantities import counted
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +87,7 @@ def growth_figure(result: dict, file: Path) -> None:
         )
         panel.set_xticks(values, values)
         panel.minorticks_off()
+        plain_numbers(panel.yaxis)
     figure.savefig(file, dpi=130)
     plt.close(figure)
 

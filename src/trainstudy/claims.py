@@ -63,10 +63,11 @@ def table(results: Results) -> pd.DataFrame:
 def evaluate(claim: dict, results: Results) -> Verdict:
     """Decide a claim, as report/claims.yaml declares it."""
     named = [*claim["runs"], *(claim["than"] if isinstance(claim.get("than"), list) else [])]
-    every = results.facts[results.facts.experiment.isin(named)]
-    rows = finished(every)
     options = claim["of"] if isinstance(claim["of"], list) else [claim["of"]]
-    column = next((one for one in options if not _without(rows, one, named)), options[0])
+    known = {one: results.side_by_side(named, one) for one in options}
+    whole = (one for one, rows in known.items() if not _without(finished(rows), one, named))
+    column = next(whole, options[0])
+    every, rows = known[column], finished(known[column])
     missing = _without(rows, column, named)
     values = {
         name: list(rows[rows.experiment == name][column].dropna())
@@ -82,10 +83,14 @@ def evaluate(claim: dict, results: Results) -> Verdict:
     told = _told([step for step in steps if step.outcome == would], column, claim["are"])
     told += _missing(missing, column, rows) + _diverged(every)
     departures = [(ELSEWHERE, text) for text in _departures(claim, rows)]
-    departures += [(MACHINES, text) for text in _several_places(column, rows)]
+    made = _places(column, rows)
+    if len(made) > 1:
+        departures.append((MACHINES, f"times of several machines: {'; '.join(made)}"))
     why = _why(would, missing, departures)
     if why in (ELSEWHERE, MACHINES):
         told.append(f"Undecided: {'; '.join(text for _, text in departures)}.")
+    if len(made) == 1 and places(results.runs).nunique() > 1:
+        told.append(f"Measured on {made[0]}.")
     if len(computed := sorted(rows.precision.dropna().unique())) > 1:
         told.append(f"Computed in {' and '.join(computed)}.")
     measured_on = ", ".join(sorted({results.data[name] for name in rows.experiment})) or "–"
@@ -151,12 +156,11 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
     return found
 
 
-def _several_places(column: str, rows: pd.DataFrame) -> list[str]:
-    """Return machines and threads of a time, where the runs do not share them."""
+def _places(column: str, rows: pd.DataFrame) -> list[str]:
+    """Return the machines and threads that a time is of, and none of another quantity."""
     if not quantities.depends_on_machine(column):
         return []
-    named = sorted({*places(rows[rows[column].notna()])})
-    return [f"times of several machines: {'; '.join(named)}"] if len(named) > 1 else []
+    return sorted({*places(rows[rows[column].notna()])})
 
 
 def _epochs(claim: dict) -> dict[str, int]:

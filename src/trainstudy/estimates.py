@@ -68,6 +68,7 @@ def relative_distance(measured: pd.Series, published: pd.DataFrame) -> pd.Series
     return (published.sub(measured, axis=0).abs() / published).min(axis=1)
 
 
+@np.errstate(invalid="ignore")  # infinite losses leave no numbers
 def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return how the loss (nat) of every run parted from its training loss.
 

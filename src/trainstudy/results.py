@@ -1,7 +1,7 @@
 """What the study found: the input of every table, figure and claim."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,14 @@ COSTS = [
     "seconds_total", "seconds_compiling", "seconds_training", "seconds_evaluating", "throughput",
     "memory_resident", "memory_allocated", "memory_reserved", "memory_process", "memory_device",
 ]  # fmt: skip
+
+
+def after(metric: str, seconds: int) -> str:
+    """Return the name of a validation score after some seconds, as a column of the facts."""
+    return f"validation_{metric}_after_{seconds}_s"
+
+
+AFTER = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
 
 
 @dataclass(frozen=True)
@@ -48,66 +56,83 @@ class Results:
 
     @cached_property
     def undisturbed(self) -> pd.DataFrame:
-        """The runs, without times and memory (see COSTS) where these would not be comparable."""
-        costs = [name for name in COSTS if name in self.runs]
-        runs = self.runs.copy()
-        runs[costs] = runs[costs].where(self._comparable_costs)
-        return runs
+        """The runs, without times and memory (see COSTS) where these would not be comparable.
 
-    @cached_property
-    def _comparable_costs(self) -> pd.Series:
-        """Of which runs the costs count: alone on a GPU, and where most of the experiment were."""
-        usual = _usual_places(finished(self.runs[self._alone]))
-        return self._alone & (places(self.runs) == self.runs.experiment.map(usual))
-
-    @property
-    def _alone(self) -> pd.Series:
-        return ~self.runs.gpu_shared.eq(True)
+        Comparable are those of one place for each experiment, where most of its runs were made.
+        """
+        return self.facts[self.runs.columns]
 
     @cached_property
     def facts(self) -> pd.DataFrame:
         """The undisturbed runs, with what over-fitting, prediction and equal times add.
 
-        rise, gap_last and others, memory_predicted, validation_accuracy_after_60_s and others.
+        rise, gap_last and others, memory_predicted, validation_accuracy_after_60_s and others. The
+        scores after a time are of a place where runs last so long, which need not be the one of the
+        other costs: on a GPU a run may have ended where on a CPU it has hardly begun.
         """
+        return self._at(self._everything, _usual_places)
+
+    def side_by_side(self, experiments: Collection[str], cost: str) -> pd.DataFrame:
+        """Return the facts of some experiments, with costs of one place as far as there is one.
+
+        It is that where most of them have a `cost`. What was never run there keeps its own place.
+        """
+        facts = self._everything[self._everything.experiment.isin(experiments)]
+        main = _main_place(finished(facts[facts[cost].notna()]))
+        return self._at(facts, lambda runs: _usual_places(runs, main))
+
+    @cached_property
+    def _everything(self) -> pd.DataFrame:
+        """The facts, with the costs of every run that had its GPU for itself."""
+        keys = ["experiment", "seed"]
         added = self.over_fitting.drop(columns="verdict")
-        facts = self.undisturbed.merge(added, on=["experiment", "seed"], how="left")
-        predicted = self.predicted.set_index("experiment").total if len(self.predicted) else {}
-        facts["memory_predicted"] = facts.experiment.map(predicted)
-        return facts.merge(self._after_seconds, on=["experiment", "seed"], how="left")
+        facts = self.runs.merge(added, on=keys, how="left")
+        sizes = self.predicted.groupby("experiment").total.first() if len(self.predicted) else {}
+        facts["memory_predicted"] = facts.experiment.map(sizes)
+        facts = facts.merge(self._after_seconds, on=keys, how="left")
+        costs = [name for name in (*COSTS, *AFTER) if name in facts]
+        facts[costs] = facts[costs].where(~facts.gpu_shared.eq(True))
+        return facts
+
+    @staticmethod
+    def _at(facts: pd.DataFrame, choose: Callable[[pd.DataFrame], pd.Series]) -> pd.DataFrame:
+        """Return the facts with costs of the place that is chosen for each experiment."""
+        facts = facts.copy()
+        for group in (COSTS, AFTER):
+            costs = [name for name in group if name in facts]
+            known = finished(facts.dropna(how="all", subset=costs))
+            there = places(facts) == facts.experiment.map(choose(known))
+            facts[costs] = facts[costs].where(there)
+        return facts
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """The metrics, without seconds where the costs of the run would not be comparable."""
+        """The metrics, without seconds where these would not be comparable within a family."""
         keys = ["experiment", "seed"]
-        apart = pd.MultiIndex.from_frame(self.runs[~self._comparable_costs][keys])
-        disturbed = pd.MultiIndex.from_frame(self.metrics[keys]).isin(apart)
+        families = self.runs.groupby("family").experiment.unique()
+        known = pd.concat([self.side_by_side(names, "seconds_total") for names in families])
+        apart = known[known.seconds_total.isna()]
+        disturbed = pd.MultiIndex.from_frame(self.metrics[keys]).isin(
+            pd.MultiIndex.from_frame(apart[keys])
+        )
         return self.metrics.assign(seconds=self.metrics.seconds.mask(disturbed))
 
     @cached_property
-    def timed_curves(self) -> pd.DataFrame:
-        """Validation scores by epoch, of the runs whose seconds count."""
-        return _validation(self.curves).dropna(subset="seconds")
+    def validation_curves(self) -> pd.DataFrame:
+        """The validation scores of all runs, by epoch."""
+        own = self.metrics[(self.metrics.split == "validation") & self.metrics.metric.isin(SCORES)]
+        return own.sort_values("epoch")
 
     @cached_property
     def _after_seconds(self) -> pd.DataFrame:
-        """Validation scores of every run, read off its curve at BUDGETS.
-
-        Of the runs that last so long those of one place, which need not be the one of the other
-        costs: on a GPU a run may have ended where on a CPU it has hardly begun.
-        """
+        """Validation scores of every run, read off its curve at BUDGETS."""
         rows = []
-        for key, run in _validation(self.metrics).groupby(["experiment", "seed"]):
+        for key, run in self.validation_curves.groupby(["experiment", "seed"]):
             row = dict(zip(("experiment", "seed"), key, strict=True))
             for metric, curve in run.groupby("metric"):
                 row |= {after(metric, s): estimates.at_seconds(curve, s) for s in BUDGETS}
             rows.append(row)
-        columns = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
-        scores = pd.DataFrame(rows, columns=["experiment", "seed", *columns])
-        lasting = self.runs[self._alone].merge(scores.dropna(how="all", subset=columns))
-        usual = _usual_places(finished(lasting))
-        there = places(lasting) == lasting.experiment.map(usual)
-        return lasting.loc[there, scores.columns]
+        return pd.DataFrame(rows, columns=["experiment", "seed", *AFTER])
 
     def largest_gradient_norm(self, experiments: Collection[str]) -> float:
         """Return the largest norm of the gradient in any step; NaN where none was recorded."""
@@ -171,14 +196,8 @@ def places(runs: pd.DataFrame) -> pd.Series:
     return pd.Series(named, index=runs.index, dtype=object)
 
 
-def _validation(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return the validation scores of every epoch, by epoch."""
-    own = metrics[(metrics.split == "validation") & metrics.metric.isin(SCORES)]
-    return own.sort_values("epoch")
-
-
-def _usual_places(runs: pd.DataFrame) -> pd.Series:
-    """Return where most runs of each experiment were made.
+def _usual_places(runs: pd.DataFrame, main: str | None = None) -> pd.Series:
+    """Return where most runs of each experiment were made; it is `main` if any were made there.
 
     Of equals it is where most experiments of all were, then the first by name.
     """
@@ -186,9 +205,18 @@ def _usual_places(runs: pd.DataFrame) -> pd.Series:
     common = runs.groupby(made).experiment.nunique()
     counts = runs.groupby([runs.experiment, made]).size().rename_axis(["experiment", "place"])
     ranked = counts.reset_index(name="runs")
-    ranked["experiments"] = ranked.place.map(common)
-    order = ranked.sort_values(["runs", "experiments", "place"], ascending=[False, False, True])
-    return order.drop_duplicates("experiment").set_index("experiment").place
+    ranked["main"], ranked["experiments"] = ranked.place == main, ranked.place.map(common)
+    ranked = ranked.sort_values("place").sort_values(
+        ["main", "runs", "experiments"], ascending=False, kind="stable"
+    )
+    return ranked.drop_duplicates("experiment").set_index("experiment").place
+
+
+def _main_place(runs: pd.DataFrame) -> str | None:
+    """Return where most experiments were made, of equals most runs, then the first by name."""
+    counts = runs.groupby(places(runs)).experiment.agg(["nunique", "size"])
+    order = counts.sort_index().sort_values(["nunique", "size"], ascending=False, kind="stable")
+    return next(iter(order.index), None)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
@@ -201,10 +229,8 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_main_place(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return those of some runs made where most experiments were; of equals the first by name."""
-    made = places(runs)
-    experiments = runs.groupby(made).experiment.nunique()
-    return runs[made == experiments.idxmax()]
+    """Return those of some runs that were made where most experiments were."""
+    return runs[places(runs) == _main_place(runs)]
 
 
 def _machine(device: str, machine: str) -> str:
@@ -217,11 +243,6 @@ def _machine(device: str, machine: str) -> str:
 def by_family(families: pd.Series) -> pd.Series:
     """Return the places of families in their order, as a key to sort by."""
     return families.map([*FAMILIES].index)
-
-
-def after(metric: str, seconds: int) -> str:
-    """Return the name of a validation score after some seconds, as a column of the facts."""
-    return f"validation_{metric}_after_{seconds}_s"
 
 
 def read(

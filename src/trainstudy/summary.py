@@ -51,7 +51,8 @@ def _counts(runs: pd.DataFrame, planned: int) -> Markup:
 
 
 def _family(results: Results, family: str) -> Markup:
-    runs = results.undisturbed.query("family == @family and status == 'finished'")
+    own = results.runs.experiment[results.runs.family == family]
+    runs = results.side_by_side(own, "seconds_training").query("status == 'finished'")
     if runs.empty:
         return Markup("<strong>{}.</strong> No run finished.").format(FAMILIES[family])
     parts = [_best(runs, SCORE[family]), _fastest(runs), _published(results, family)]

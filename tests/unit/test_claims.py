@@ -380,6 +380,18 @@ def test_times_of_several_machines_decide_nothing(tmp_path, elsewhere):
     assert "Undecided: times of several machines: Abacus 9, 2 cores, 1 thread; " in found.numbers
 
 
+def test_times_are_of_the_machine_where_all_of_a_claim_were_run(tmp_path):
+    gpu = {"device": "NVIDIA H100"}
+    runs = [
+        a_run("vit-a", 1, seconds_training=5.0), a_run("vit-b", 1, seconds_training=10.0),
+        *(a_run("vit-a", seed, seconds_training=0.5, **gpu) for seed in (2, 3)),
+    ]  # fmt: skip
+    found = claims.evaluate(claim(of="seconds_training", are="less"), frames(tmp_path, runs))
+    assert found.verdict == "supported"
+    assert "vit-a 5 s against vit-b 10 s" in found.numbers
+    assert found.numbers.endswith("Measured on Abacus 9, 2 cores, 1 thread.")
+
+
 def test_on_one_gpu_threads_do_not_matter(tmp_path):
     runs = [
         a_run(f"vit-{name}", seconds_training=seconds, threads=threads, device="NVIDIA H100")

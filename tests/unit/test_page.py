@@ -317,6 +317,14 @@ def test_the_name_of_a_row_stays_in_sight(visit, file, width):
     assert before["width"] < width / 2
 
 
+def test_beside_a_long_statement_its_verdict_is_in_sight(visit, file):
+    page = visit(file, viewport={"width": 1280, "height": 800})
+    row = page.locator("#claims tbody tr").first
+    row.locator("td").first.evaluate("cell => cell.textContent = 'statement '.repeat(30)")
+    verdict = row.locator("td[data-verdict]").bounding_box()
+    assert verdict["x"] + verdict["width"] < 1280
+
+
 def test_on_a_phone_no_row_is_as_high_as_the_screen(visit, file):
     page = visit(file, viewport={"width": 390, "height": 800})
     for row in page.locator(".provenance tbody tr").all():

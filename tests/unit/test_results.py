@@ -78,7 +78,8 @@ def test_costs_of_an_experiment_are_those_of_one_place(tmp_path):
     expected = {("vit-a", 2), ("vit-a", 3), ("vit-b", 1), ("vit-c", 1), ("vit-d", 1)}
     assert set(seconds.index) == expected
     assert set(seconds["vit-a"]) == {99.0}
-    timed = found.timed_curves
+    timed = found.curves.dropna(subset="seconds")  # of the family, most were made at the first
+    expected = {("vit-a", 1), ("vit-b", 1), ("vit-c", 1), ("vit-d", 1)}
     assert set(zip(timed.experiment, timed.seed, strict=True)) == expected
 
 
@@ -91,3 +92,27 @@ def test_scores_after_a_time_are_of_a_place_where_runs_last_so_long(tmp_path):
     facts = frames(tmp_path, runs, metrics).facts.set_index("seed")
     assert facts[results.after("accuracy", 60)].dropna().to_dict() == {1: 0.6}
     assert facts.seconds_total.dropna().index.tolist() == [2, 3]
+
+
+def test_what_is_compared_has_its_costs_of_one_place_as_far_as_there_is_one(tmp_path):
+    """Of the place of most experiments, though most runs of one of them were made elsewhere."""
+    gpu = {"machine": OTHER_MACHINE, "seconds_total": 1.0, "memory_process": 2**30}
+    runs = [
+        a_run("vit-a", 1), *(a_run("vit-a", seed, **gpu) for seed in (2, 3)),
+        a_run("vit-b", 1), a_run("vit-b", 2, **gpu), a_run("vit-c", 1), a_run("vit-d", 1, **gpu),
+    ]  # fmt: skip
+    found = frames(tmp_path, runs)
+
+    def counted(*names: str, cost: str) -> set[tuple[str, int]]:
+        rows = found.side_by_side(names, cost).dropna(subset="seconds_total")
+        return set(zip(rows.experiment, rows.seed, strict=True))
+
+    three = ("vit-a", "vit-b", "vit-c")
+    assert counted(*three, cost="seconds_total") == {("vit-a", 1), ("vit-b", 1), ("vit-c", 1)}
+    assert counted("vit-a", "vit-b", cost="seconds_total") == {  # both places: that of most runs
+        ("vit-a", 2), ("vit-a", 3), ("vit-b", 2),
+    }  # fmt: skip
+    assert counted("vit-b", "vit-c", cost="memory_process") == {("vit-b", 2), ("vit-c", 1)}
+    assert counted("vit-c", "vit-d", cost="seconds_total") == {("vit-c", 1), ("vit-d", 1)}
+    usual = found.undisturbed.dropna(subset="seconds_total")
+    assert set(usual[usual.experiment == "vit-a"].seed) == {2, 3}

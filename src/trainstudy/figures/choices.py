@@ -49,18 +49,17 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
                 f"{FAMILIES[one.family]}: {one.title}" if panel is row[0] else "",
             )
     legend(axes[0, 2], {}, {})
-    timed = results.undisturbed.dropna(subset="seconds_training")
-    made = places(timed)
+    timed = (_side_by_side(results, one).dropna(subset="seconds_training") for one in found)
     texts = [
-        _text(data, one, label, made[timed.experiment.isin(one.experiments)].nunique() <= 1)
-        for one in found
+        _text(data, one, label, on_one_machine=places(runs).nunique() <= 1)
+        for one, runs in zip(found, timed, strict=True)
     ]
     return Drawing(figure, "\n".join(texts), data)
 
 
 def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
     """Return a row for each run, metric and split: mean and half the 95 % interval."""
-    runs = finished(results.undisturbed)
+    runs = finished(_side_by_side(results, one))
     rows = []
     for name in one.experiments:
         own = runs[runs.experiment == name]
@@ -74,6 +73,10 @@ def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFr
             row = {"experiment": name, "family": one.family, "choice": choices[name]}
             rows.append(row | {"metric": metric, "split": split, "value": mean, "half": half})
     return pd.DataFrame(rows)
+
+
+def _side_by_side(results: Results, one: Comparison) -> pd.DataFrame:
+    return results.side_by_side(one.experiments, "seconds_training")
 
 
 def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:

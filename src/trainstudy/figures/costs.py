@@ -27,10 +27,11 @@ def accuracy(results: Results, column: str) -> Drawing:
 
     Seconds are those of the machine with most experiments; the others are named as left out.
     """
-    runs = finished(results.undisturbed[results.undisturbed.family.isin(["vit", "cnn"])])
+    images = results.runs.experiment[results.runs.family.isin(["vit", "cnn"])]
+    runs = finished(results.side_by_side(images, column))
     columns = [column, "validation_accuracy_best", "test_accuracy_best"]
     runs = runs.dropna(subset=["validation_accuracy_best", column])
-    here = at_main_place(runs) if column == "seconds_total" and len(runs) else runs
+    here = at_main_place(runs) if column == "seconds_total" else runs
     elsewhere = sorted({*runs.experiment} - {*here.experiment})
     data = here.groupby(["family", "experiment"], sort=True)[columns].mean().reset_index()
     if data.empty:

@@ -17,23 +17,24 @@ def single_changes(results: Results) -> pd.DataFrame:
     Perplexity is set against seconds where these are more than equal runs may differ by.
     """
     rows = []
-    known = finished(results.undisturbed)
-    for change in comparisons.changes(known):
+    for change in comparisons.changes(finished(results.runs)):
         row: dict[str, Any] = {
             "change": f"{change.setting}: {change.values[0]} → {change.values[1]}",
             "without": change.plain,
             "with": change.changed,
         }
-        pair = [known[known.experiment == name] for name in (change.changed, change.plain)]
+        names = [change.changed, change.plain]
+        runs = finished(results.side_by_side(names, "seconds_total"))
+        pair = [runs[runs.experiment == name] for name in names]
         for score in SCORES:
             for split in ("validation", "test"):
-                ours, theirs = (list(runs[f"{split}_{score}_best"].dropna()) for runs in pair)
+                ours, theirs = (list(own[f"{split}_{score}_best"].dropna()) for own in pair)
                 if ours and theirs:
                     name = f"difference of {split} {score}"
                     row[name], row[f"{name} ±"] = estimates.difference(ours, theirs)
                     row[f"{split} {score} without"] = sum(theirs) / len(theirs)
-        timed = [runs.dropna(subset="seconds_total") for runs in pair]
-        seconds = [list(runs.seconds_total) for runs in timed]
+        timed = [own.dropna(subset="seconds_total") for own in pair]
+        seconds = [list(own.seconds_total) for own in timed]
         if all(seconds) and places(pd.concat(timed)).nunique() == 1:
             added, half = estimates.difference(*seconds)
             row["difference of seconds"], row["difference of seconds ±"] = added, half

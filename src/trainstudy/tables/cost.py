@@ -3,7 +3,7 @@
 import pandas as pd
 
 from trainstudy import comparisons
-from trainstudy.results import BUDGETS, SCORES, Results, after, by_family, finished, machines
+from trainstudy.results import AFTER, BUDGETS, SCORES, Results, after, by_family, finished, machines
 from trainstudy.tables import columns
 
 MEASURES = {
@@ -24,7 +24,8 @@ MIB = 2**20
 def wall_clock(results: Results) -> pd.DataFrame:
     """Return seconds per epoch and throughput, fastest training first on a machine."""
     runs = finished(results.undisturbed)
-    table = columns.heads(runs)
+    table, usual = columns.heads(runs), _usual(runs)
+    table["device"] = columns.joined(usual, machines(usual))
     for column, heading in (
         ("seconds_training", "training s per epoch"),
         ("seconds_evaluating", "evaluating s per epoch"),
@@ -38,8 +39,6 @@ def wall_clock(results: Results) -> pd.DataFrame:
     if runs.seconds_compiling.notna().any():
         columns.add(table, "compiling s", columns.by_experiment(runs, "seconds_compiling"))
     table["family"] = first["family"]
-    usual = _usual(runs)
-    table["device"] = columns.joined(usual, machines(usual))
     table["threads"] = columns.joined(usual, usual.threads.astype(str))
     columns.add_notes(table, results, usual)
     columns.add_mark(table, "resumed", runs[runs.resumes > 0])
@@ -58,9 +57,8 @@ def equal_time(results: Results) -> pd.DataFrame:
     Times are those of training and evaluation, without compiling. Between two epochs the score lies
     on the straight line; before the first and after the last there is none.
     """
-    reached = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
     facts = results.facts
-    runs = facts[(facts.status == "finished") & facts[reached].notna().any(axis=1)]
+    runs = facts[(facts.status == "finished") & facts[AFTER].notna().any(axis=1)]
     table = columns.heads(runs)
     table["layers"] = comparisons.settings(runs).layers
     for metric in SCORES:

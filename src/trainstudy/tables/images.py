@@ -49,8 +49,10 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, runs: pd.DataFrame
     reached = rows[rows.epoch == epochs].merge(runs[keys], on=keys)
     heading = f"validation accuracy after {epochs} epochs"
     columns.add(table, heading, reached.set_index("experiment").value)
-    own = at_main_place(runs)[keys]  # the seconds of another machine are others
-    timed = results.timed_curves.query("metric == 'accuracy'").merge(own, on=keys)
+    known = results.side_by_side(runs.experiment, "seconds_total").merge(runs[keys])
+    # The seconds of another machine are others.
+    own = at_main_place(known.dropna(subset="seconds_total"))[keys]
+    timed = results.validation_curves.query("metric == 'accuracy'").merge(own, on=keys)
     if timed.empty:
         return
     seconds = timed.groupby(keys).seconds.max().min()  # where the first curve ends
