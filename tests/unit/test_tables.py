@@ -352,7 +352,7 @@ def test_families_stand_in_one_order(tmp_path):
         ("lstm-results", ["layers", "scores of", "epoch", "train perplexity"]),
         ("vit-results", ["layers", "norm", "scores of", "epoch", "train accuracy"]),
         ("cnn-against-vit", ["validation accuracy, best epoch", "test accuracy, best epoch"]),
-        ("wall-clock", ["training s per epoch"]),
+        ("wall-clock", ["device", "training s per epoch"]),
         ("memory-predicted", ["predicted peak (MiB)"]),
     ],
 )
