@@ -46,7 +46,7 @@ def arrangements(mps: dict[str, str] | None) -> dict[str, Arrangement]:
 @contextmanager
 def service() -> Iterator[dict[str, str]]:
     """Run the Multi-Process Service and yield the environment of its clients."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         names = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
         environment = dict.fromkeys(names, folder)
         control = ["nvidia-cuda-mps-control"]

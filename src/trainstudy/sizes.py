@@ -82,7 +82,7 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
     _without_content(model, fake)
     attention = patch.object(vit, "attend", F.scaled_dot_product_attention)
     aligned = patch.object(losses, "_aligned", losses.padded)
-    rows = patch.dict(losses.ROWS, cpu=losses.ROWS["cuda"])
+    rows = patch.object(losses, "ROWS", losses.ROWS_COMPILED)
     with fake, attention, aligned, rows:
         optimizer = optimizers.build(settings["optimizer"], model)
         for weight in _trained(model):

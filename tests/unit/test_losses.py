@@ -35,7 +35,7 @@ def reference(
     "targets", [MANY_PADDED, NONE_PADDED, ONE_LEFT], ids=["many padded", "none padded", "one left"]
 )
 def test_agrees_with_cross_entropy_on_all_logits(monkeypatch, targets, smoothing, rows):
-    monkeypatch.setitem(losses.ROWS, "cpu", rows)
+    monkeypatch.setattr(losses, "ROWS", rows)
     targets = torch.tensor(targets)
     (features, weight), (other_features, other_weight) = inputs(), inputs()
 
@@ -111,7 +111,7 @@ def test_without_gradients_the_losses_are_the_same():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_bf16_agrees_to_its_precision_and_returns_float32(monkeypatch, smoothing):
-    monkeypatch.setitem(losses.ROWS, "cpu", 5)
+    monkeypatch.setattr(losses, "ROWS", 5)
     (features, weight), (other_features, other_weight) = inputs(), inputs()
     targets = torch.tensor(MANY_PADDED)
 
@@ -187,6 +187,24 @@ def test_where_the_loss_cannot_be_compiled_it_is_not_and_that_is_said(monkeypatc
         assert losses._softmax_of("cuda", compiles=True) is expected
     (record,) = caplog.records
     assert record.getMessage().endswith("time and memory: no C compiler")
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_of_a_compiled_softmax_more_tokens_go_at_a_time(monkeypatch, compiled):
+    sizes, plain = [], losses._softmax_in_pieces
+
+    def counted(logits: Tensor, *arguments) -> None:
+        sizes.append(len(logits))
+        plain(logits, *arguments)
+
+    monkeypatch.setattr(losses, "ROWS", ROWS // 4)
+    monkeypatch.setattr(losses, "ROWS_COMPILED", ROWS // 2)
+    monkeypatch.setattr(losses, "_softmax_of", lambda device, compiles: counted)
+    if not compiled:
+        monkeypatch.setattr(losses, "_softmax_at_once", counted)
+    (features, weight), targets = inputs(), torch.tensor(MANY_PADDED)
+    linear_cross_entropy(features, weight, targets, 0.0, torch.float32)
+    assert sizes == ([ROWS // 2] * 2 if compiled else [ROWS // 4] * 4)
 
 
 @pytest.mark.usefixtures("no_choice")

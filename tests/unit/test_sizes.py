@@ -49,7 +49,7 @@ LSTM = COMMON | {
         "layers": 2, "hidden": 12, "embedding": "learned", "embedding_size": 6, "dropout": 0.0
     },
 }  # fmt: skip
-ATTEND, ALIGNED = vit.attend, losses._aligned
+ATTEND, ALIGNED, LOGIT_ROWS = vit.attend, losses._aligned, losses.ROWS
 MANIFESTS = {"images": IMAGES, "text": TEXT}
 
 
@@ -223,7 +223,16 @@ def test_left_to_the_machine_the_precision_is_that_of_a_current_gpu():
 
 def test_the_prediction_leaves_attention_and_loss_as_they_were():
     assert list(sizes.predict({"mine": VIT | optimizer("adamw")}, MANIFESTS))
-    assert (vit.attend, losses._aligned) == (ATTEND, ALIGNED)
+    assert (vit.attend, losses._aligned, losses.ROWS) == (ATTEND, ALIGNED, LOGIT_ROWS)
+
+
+def test_so_many_logits_count_as_a_gpu_makes_at_a_time(monkeypatch):
+    totals = []
+    for rows in (16, 128):  # of the 128 tokens of a batch
+        monkeypatch.setattr(losses, "ROWS_COMPILED", rows)
+        (row,) = sizes.predict({"mine": LSTM | optimizer("sgd")}, MANIFESTS)
+        totals.append(row["activations"])
+    assert totals[0] < totals[1]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -92,7 +92,7 @@ def scripted(task: ScriptedTask, epochs: int, **changed) -> Outcome:
 
 
 class Counted(Unsaved):
-    """Says that no epoch is worth a checkpoint, and notes when one is made all the same."""
+    """Says after which epochs a checkpoint is worth it, and notes when one is made."""
 
     def __init__(self, *worth: int) -> None:
         self.worth, self.asked, self.saved = worth, 0, []

@@ -192,7 +192,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(finished):
 
 
 def test_a_run_whose_disk_filled_up_goes_on_when_there_is_space(finished):
-    finished.config["bases"]["vit"]["epochs"] = 60  # of which some are worth a checkpoint
+    finished.config["bases"]["vit"]["epochs"] = 100  # of which some are worth a checkpoint
     finished.write_config()
     target = "results/tiny/runs/vit-a/42/run.parquet"
     folder = finished.folder / "results"
@@ -203,7 +203,7 @@ def test_a_run_whose_disk_filled_up_goes_on_when_there_is_space(finished):
         subprocess.run(["mount", "-o", "remount,size=9m", str(folder)], check=True)
         finished.run(target, "--rerun-incomplete")
         log = finished.result("logs/train/vit-a/42.log").read_text()
-        assert re.search(r"goes on with epoch \d+/60", log)
+        assert re.search(r"goes on with epoch \d+/100", log)
         row = pd.read_parquet(finished.folder / target).iloc[0]
     assert (row.resumes, row.status) == (1, "finished")
 
