@@ -49,13 +49,13 @@ def table(found: results.Results) -> str:
 def _row(runs: pd.DataFrame, score: str, shown: float, published: pd.Series) -> str:
     name = runs.experiment.iloc[0]
     both = [published.get(report) for report in results.REPORTS]
-    timed, several = runs.dropna(subset="seconds_training"), results.machines(runs).nunique() > 1
+    timed, several = runs.dropna(subset="seconds_training"), results.places(runs).nunique() > 1
     inside = {True: "yes", False: "no"}.get(published.get("inside"), "–")
     cells = [
         f"`{name}`", str(len(runs)), _written(shown, score), *(_written(v, score) for v in both),
         inside, _with_interval(list(runs[f"test_{score}_best"]), score),
         _seconds(timed, several),
-        columns.joined(runs, runs.precision + ", " + results.machines(runs)).item(),
+        columns.joined(runs, runs.precision + ", " + results.places(runs)).item(),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -65,7 +65,7 @@ def _seconds(timed: pd.DataFrame, several: bool) -> str:
     if timed.empty:
         return "–"
     mean = timed.seconds_training.mean()
-    where = f" ({results.machines(timed).iloc[0]})" if several else ""
+    where = f" ({results.places(timed).iloc[0]})" if several else ""
     return f"{mean:,.{1 if mean >= 1 else 2}f}{where}"
 
 

@@ -14,14 +14,14 @@ from statistics import fmean
 import pandas as pd
 
 from trainstudy import data, estimates, quantities
-from trainstudy.results import PUBLISHED_DATASET, Results, finished, learned_instead, places
+from trainstudy.results import COSTS, PUBLISHED_DATASET, Results, finished, learned_instead, places
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 # Why a claim may be undecided.
 NOT_RUN = "runs or figures are missing"
 TOO_CLOSE = "one seed or a wide interval tells too little"
 ELSEWHERE = "the data or the recipe were others than the reports'"
-MACHINES = "times of several machines or numbers of threads do not compare"
+MACHINES = "times and memory of several machines or numbers of threads do not compare"
 
 EXACT = ("parameters_trained", "memory_predicted")  # the same with every seed
 
@@ -85,11 +85,11 @@ def evaluate(claim: dict, results: Results) -> Verdict:
     departures = [(ELSEWHERE, text) for text in _departures(claim, rows)]
     made = _places(column, rows)
     if len(made) > 1:
-        departures.append((MACHINES, f"times of several machines: {'; '.join(made)}"))
+        departures.append((MACHINES, f"measured on several machines: {'; '.join(made)}"))
     why = _why(would, missing, departures)
     if why in (ELSEWHERE, MACHINES):
         told.append(f"Undecided: {'; '.join(text for _, text in departures)}.")
-    if len(made) == 1 and places(results.runs).nunique() > 1:
+    if len(made) == 1 and results.several_places:
         told.append(f"Measured on {made[0]}.")
     if len(computed := sorted(rows.precision.dropna().unique())) > 1:
         told.append(f"Computed in {' and '.join(computed)}.")
@@ -157,8 +157,8 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
 
 
 def _places(column: str, rows: pd.DataFrame) -> list[str]:
-    """Return the machines and threads that a time is of, and none of another quantity."""
-    if not quantities.depends_on_machine(column):
+    """Return the machines and threads that a time or memory is of, none of another quantity."""
+    if column not in COSTS and not quantities.depends_on_machine(column):
         return []
     return sorted({*places(rows[rows[column].notna()])})
 

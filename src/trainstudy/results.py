@@ -19,10 +19,12 @@ REPORTS = ("A", "B")
 SCORES = ("accuracy", "perplexity")
 BUDGETS = (60, 300, 600)  # seconds of training and evaluation at which runs are compared
 # Columns of runs.parquet that hang on the machine, and say little where several runs shared a GPU.
-COSTS = [
+TIMES = [
     "seconds_total", "seconds_compiling", "seconds_training", "seconds_evaluating", "throughput",
-    "memory_resident", "memory_allocated", "memory_reserved", "memory_process", "memory_device",
+    "memory_resident",
 ]  # fmt: skip
+GPU_MEMORY = ["memory_allocated", "memory_reserved", "memory_process", "memory_device"]
+COSTS = [*TIMES, *GPU_MEMORY]
 
 
 def after(metric: str, seconds: int) -> str:
@@ -66,20 +68,20 @@ class Results:
     def facts(self) -> pd.DataFrame:
         """The undisturbed runs, with what over-fitting, prediction and equal times add.
 
-        rise, gap_last and others, memory_predicted, validation_accuracy_after_60_s and others. The
-        scores after a time are of a place where runs last so long, which need not be the one of the
-        other costs: on a GPU a run may have ended where on a CPU it has hardly begun.
+        rise, gap_last and others, memory_predicted, validation_accuracy_after_60_s and others.
+        GPU memory is of a place with GPUs, and scores after a time are of one where runs last long
+        enough for one of them; these need not be the place of the times.
         """
         return self._at(self._everything, _usual_places)
 
     def side_by_side(self, experiments: Collection[str], cost: str) -> pd.DataFrame:
         """Return the facts of some experiments, with costs of one place as far as there is one.
 
-        It is that where most of them have a `cost`. What was never run there keeps its own place.
+        It is that where most of them have a `cost`; what has none there keeps its own place.
         """
         facts = self._everything[self._everything.experiment.isin(experiments)]
-        main = _main_place(finished(facts[facts[cost].notna()]))
-        return self._at(facts, lambda runs: _usual_places(runs, main))
+        main = _main_place(finished(facts.dropna(subset=cost)))
+        return self._at(facts, lambda runs: _usual_places(runs, main), cost)
 
     @cached_property
     def _everything(self) -> pd.DataFrame:
@@ -95,12 +97,20 @@ class Results:
         return facts
 
     @staticmethod
-    def _at(facts: pd.DataFrame, choose: Callable[[pd.DataFrame], pd.Series]) -> pd.DataFrame:
-        """Return the facts with costs of the place that is chosen for each experiment."""
+    def _at(
+        facts: pd.DataFrame,
+        choose: Callable[[pd.DataFrame], pd.Series],
+        cost: str | None = None,
+    ) -> pd.DataFrame:
+        """Return the facts with costs of the place that is chosen for each experiment.
+
+        It is chosen among those where runs have a `cost`, or any of a kind.
+        """
         facts = facts.copy()
-        for group in (COSTS, AFTER):
+        for group in (TIMES, GPU_MEMORY, AFTER):
             costs = [name for name in group if name in facts]
-            known = finished(facts.dropna(how="all", subset=costs))
+            wanted = [cost] if cost in costs else costs
+            known = finished(facts.dropna(how="all", subset=wanted))
             there = places(facts) == facts.experiment.map(choose(known))
             facts[costs] = facts[costs].where(there)
         return facts
@@ -138,6 +148,11 @@ class Results:
         """Return the largest norm of the gradient in any step; NaN where none was recorded."""
         rows = self.metrics[self.metrics.metric == "gradient_norm_largest"]
         return float(rows[rows.experiment.isin(experiments)].value.max())
+
+    @cached_property
+    def several_places(self) -> bool:
+        """Whether the study was run on several machines or with several numbers of threads."""
+        return places(self.runs).nunique() > 1
 
     @cached_property
     def comparable(self) -> set[str]:
@@ -206,17 +221,17 @@ def _usual_places(runs: pd.DataFrame, main: str | None = None) -> pd.Series:
     counts = runs.groupby([runs.experiment, made]).size().rename_axis(["experiment", "place"])
     ranked = counts.reset_index(name="runs")
     ranked["main"], ranked["experiments"] = ranked.place == main, ranked.place.map(common)
-    ranked = ranked.sort_values("place").sort_values(
-        ["main", "runs", "experiments"], ascending=False, kind="stable"
-    )
+    order = ["main", "runs", "experiments", "place"]
+    ranked = ranked.sort_values(order, ascending=[False, False, False, True])
     return ranked.drop_duplicates("experiment").set_index("experiment").place
 
 
 def _main_place(runs: pd.DataFrame) -> str | None:
     """Return where most experiments were made, of equals most runs, then the first by name."""
     counts = runs.groupby(places(runs)).experiment.agg(["nunique", "size"])
-    order = counts.sort_index().sort_values(["nunique", "size"], ascending=False, kind="stable")
-    return next(iter(order.index), None)
+    counts = counts.rename_axis("place").reset_index()
+    ranked = counts.sort_values(["nunique", "size", "place"], ascending=[False, False, True])
+    return next(iter(ranked.place), None)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:

@@ -55,7 +55,11 @@ def _family(results: Results, family: str) -> Markup:
     runs = results.side_by_side(own, "seconds_training").query("status == 'finished'")
     if runs.empty:
         return Markup("<strong>{}.</strong> No run finished.").format(FAMILIES[family])
-    parts = [_best(runs, SCORE[family]), _fastest(runs), _published(results, family)]
+    parts = [
+        _best(runs, SCORE[family]),
+        _fastest(runs, results.several_places),
+        _published(results, family),
+    ]
     return Markup("<strong>{}.</strong> {}").format(FAMILIES[family], Markup(" ").join(parts))
 
 
@@ -92,13 +96,13 @@ def _leader(runs: pd.DataFrame, score: str) -> pd.DataFrame:
     return done[done.experiment == name]
 
 
-def _fastest(runs: pd.DataFrame) -> Markup:
+def _fastest(runs: pd.DataFrame, several_places: bool) -> Markup:
     """Say which experiment trains fastest and which slowest, by seconds per training epoch."""
     timed = runs[runs.seconds_training.notna()]
     if timed.empty:
         return Markup("No run was timed.")
     own = at_main_place(timed)
-    where = Markup(" (on {})").format(places(own).iloc[0]) if len(own) < len(timed) else ""
+    where = Markup(" (on {})").format(places(own).iloc[0]) if several_places else ""
     seconds = _means(own, "seconds_training").sort_values()
     if len(seconds) == 1:
         return Markup("An epoch of {} takes {}{}.").format(

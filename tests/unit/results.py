@@ -52,6 +52,25 @@ def a_run(experiment: str, seed: int = 42, **facts: object) -> dict:
     } | facts
 
 
+HERE = "Abacus 9, 2 cores, 1 thread"  # where these are compared
+
+
+def in_two_places() -> list[dict]:
+    """Return an experiment run once on a CPU and twice on a GPU, and one on that CPU alone."""
+    scores = {
+        f"{split}_{metric}_{epoch}": 0.5
+        for split in ("train", "validation", "test")
+        for metric in ("loss", "accuracy")
+        for epoch in ("last", "best")
+    }
+    slow = {"seconds_training": 5.0, "seconds_total": 20.0} | scores
+    fast = {"device": "NVIDIA H100", "seconds_training": 0.5, "seconds_total": 2.0} | scores
+    sgd = {"optimizer.name": "sgd", "seconds_training": 9.0, "seconds_total": 50.0} | scores
+    one = [a_run("vit-2-adamw", 1, **slow)]
+    one += [a_run("vit-2-adamw", seed, **fast) for seed in (2, 3)]
+    return [*one, a_run("vit-2-sgd", 1, **sgd)]
+
+
 def curve(run: dict, split: str, metric: str, *values: float, first: int = 1) -> list[dict]:
     """Return a metric row for each value, one an epoch; epoch e ends after 10·e seconds."""
     owner = {name: run[name] for name in ("experiment", "family", "dataset", "seed")}

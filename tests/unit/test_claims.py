@@ -377,7 +377,7 @@ def test_times_of_several_machines_decide_nothing(tmp_path, elsewhere):
     assert (found.verdict, found.would, found.why) == (
         "undecided", "supported", claims.MACHINES
     )  # fmt: skip
-    assert "Undecided: times of several machines: Abacus 9, 2 cores, 1 thread; " in found.numbers
+    assert "Undecided: measured on several machines: Abacus 9, 2 cores, 1 thread; " in found.numbers
 
 
 def test_times_are_of_the_machine_where_all_of_a_claim_were_run(tmp_path):
@@ -390,6 +390,16 @@ def test_times_are_of_the_machine_where_all_of_a_claim_were_run(tmp_path):
     assert found.verdict == "supported"
     assert "vit-a 5 s against vit-b 10 s" in found.numbers
     assert found.numbers.endswith("Measured on Abacus 9, 2 cores, 1 thread.")
+
+
+def test_memory_of_several_gpus_decides_nothing(tmp_path):
+    runs = [
+        a_run("vit-a", memory_process=2**30, device="NVIDIA H100"),
+        a_run("vit-b", memory_process=2**31, device="NVIDIA H200"),
+    ]
+    found = claims.evaluate(claim(of="memory_process", are="less"), frames(tmp_path, runs))
+    assert (found.verdict, found.why) == ("undecided", claims.MACHINES)
+    assert found.would == "supported"
 
 
 def test_on_one_gpu_threads_do_not_matter(tmp_path):

@@ -163,3 +163,15 @@ def test_a_curve_is_read_between_its_epochs_and_not_beyond(seconds, value):
 def test_what_lies_between_two_reports(measured, published, said):
     frame = pd.DataFrame([published], columns=["A", "B"])
     assert [*estimates.inside(pd.Series([measured]), frame)] == [said]
+
+
+def test_infinite_losses_leave_no_rise_and_no_warning():
+    rows = [
+        {"experiment": "a", "seed": 1, "epoch": epoch, "split": split, "metric": "loss",
+         "value": float("inf")}
+        for epoch in (1, 2)
+        for split in ("train", "validation")
+    ]  # fmt: skip
+    (found,) = estimates.over_fitting(pd.DataFrame(rows)).to_dict("records")
+    assert math.isnan(found["rise"])
+    assert math.isnan(found["gap_last"])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from matplotlib.text import Text
 
-from results import OTHER_MACHINE, a_run, curve, frames, published
+from results import HERE, OTHER_MACHINE, a_run, curve, frames, in_two_places, published
 from trainstudy import figures, style
 from trainstudy.figures.drawing import panels, plain_numbers, written
 
@@ -390,6 +390,25 @@ def test_measured_and_published_figures_share_a_row(tmp_path):
     assert data.loc[("cnn-a", "accuracy"), ["measured", "A"]].tolist() == [0.8, 0.91]
     assert set(drawing.data.experiment) == {"cnn-a", "vit-2"}
     assert "They part most for vit-2: accuracy 50.0 % measured, A 62.0 %, B 60.0 %." in drawing.text
+
+
+def test_what_is_compared_is_drawn_with_the_seconds_of_one_machine(tmp_path):
+    results = study(tmp_path, in_two_places())
+    optimizers = figures.build("optimizers", results)
+    seconds = optimizers.data.set_index(["metric", "experiment"]).value["seconds per epoch (s)"]
+    assert seconds.to_dict() == {"vit-2-adamw": 5, "vit-2-sgd": 9}
+    assert f"shortest epochs 5 s (optimizer: adamw, on {HERE})" in optimizers.text
+    against = figures.build("accuracy-against-seconds", results).data.set_index("experiment")
+    assert against.seconds_total.to_dict() == {"vit-2-adamw": 20, "vit-2-sgd": 50}
+    reports = published(
+        ("A", "vit-2-adamw", "seconds_per_epoch", "train", 18.0, "s"),
+        ("A", "vit-2-sgd", "seconds_per_epoch", "train", 18.0, "s"),
+    )
+    results = study(tmp_path, in_two_places(), reports=reports)
+    beside = figures.build("measured-against-published", results)
+    measured = beside.data.query("metric == 'seconds_per_epoch'").set_index("experiment").measured
+    assert measured.to_dict() == {"vit-2-adamw": 5, "vit-2-sgd": 9}
+    assert f"Vision transformers: seconds on {HERE}." in beside.text
 
 
 def test_accuracy_against_seconds_is_of_one_machine(tmp_path):

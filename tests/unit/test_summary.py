@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from results import OTHER_MACHINE, a_run, curve, frames, published
+from results import HERE, OTHER_MACHINE, a_run, curve, frames, in_two_places, published
 from trainstudy import summary
 
 LSTM = {"validation_perplexity_best": 150.0, "test_perplexity_best": 140.0, "best_epoch": 3}
@@ -84,6 +84,12 @@ def test_only_runs_of_one_machine_are_fastest_or_slowest(sentences, elsewhere):
     text = sentences(*runs, *seeds)[1]
     assert "vit-b trains fastest, 0.9 s per epoch" in text
     assert "vit-c is slowest, 123 s (on Abacus 9, 2 cores, 1 thread)." in text
+
+
+def test_what_is_compared_has_the_seconds_of_one_machine(sentences):
+    text = sentences(*in_two_places())[1]
+    fastest = "vit-2-adamw trains fastest, 5 s per epoch; vit-2-sgd is slowest, 9 s"
+    assert f"{fastest} (on {HERE})." in text
 
 
 # Measured beside published

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from results import OTHER_MACHINE, a_run, curve, frames, published
+from results import HERE, OTHER_MACHINE, a_run, curve, frames, in_two_places, published
 from trainstudy import tables
 
 ROOT = Path(__file__).parents[2]
@@ -280,6 +280,22 @@ def test_image_models_meet_at_equal_seconds_on_one_machine_only(tmp_path):
     assert seconds.dropna().to_dict() == {"vit-a": 0.4, "cnn-b": 0.4}
 
 
+def test_what_is_compared_stands_with_the_seconds_of_one_machine(tmp_path):
+    runs = in_two_places()
+    metrics = [row for run in runs[:3] for row in curve(run, "validation", "accuracy", 0.2, 0.4)]
+    metrics += curve(runs[3], "validation", "accuracy", 0.1, 0.2)
+    for row in metrics[2:6]:
+        row["seconds"] /= 10  # on the GPU
+    inputs = study(tmp_path, runs, metrics)
+    images = build("cnn-against-vit", inputs)
+    assert images["total s"].to_dict() == {"vit-2-adamw": 20, "vit-2-sgd": 50}
+    after = images["validation accuracy after 20 s"]
+    assert after.to_dict() == {"vit-2-adamw": 0.4, "vit-2-sgd": 0.2}
+    (change,) = tables.build("single-changes", inputs).to_dict("records")
+    assert change["difference of seconds"] == 30
+    assert change["machine"] == HERE
+
+
 def test_a_run_that_shared_its_gpu_sets_no_limit_and_has_no_time(tmp_path):
     alone, shared = a_run("vit-alone"), a_run("vit-shared", gpu_shared=True)
     metrics = curve(alone, "validation", "accuracy", 0.2, 0.4, 0.6)
@@ -420,12 +436,30 @@ def test_of_each_machine_the_fastest_comes_first_and_times_are_those_of_one(tmp_
 
 @pytest.mark.parametrize("name", ["wall-clock", "memory", "equal-time"])
 def test_costs_are_of_as_many_seeds_as_were_run_in_one_place(tmp_path, name):
-    other = {"machine": OTHER_MACHINE}
-    runs = [a_run("vit-a", 1), a_run("vit-a", 2, **other), a_run("vit-b", 1), a_run("vit-b", 2)]
+    memory = {"memory_resident": 2**30}
+    runs = [
+        a_run("vit-a", 1, **memory), a_run("vit-b", 1, **memory), a_run("vit-b", 2, **memory),
+        a_run("vit-a", 2, **memory, machine=OTHER_MACHINE, resumes=1),
+        a_run("vit-a", 3, device="NVIDIA H100", gpu_shared=True),
+    ]  # fmt: skip
     metrics = [row for run in runs for row in curve(run, "validation", "accuracy", *[0.5] * 7)]
     table = build(name, study(tmp_path, runs, metrics))
     assert table.seeds.to_dict() == {"vit-a": 1, "vit-b": 2}
     assert table.interval.to_dict() == {"vit-a": "none, one seed", "vit-b": "95 %"}
+    assert "resumed" not in table
+    for where in {"device", "machine"} & {*table}:
+        assert set(table[where]) <= {"Abacus 9, 2 cores", "Abacus 9, 2 cores, 1 thread"}
+
+
+def test_memory_of_a_gpu_is_shown_though_most_seeds_had_none(tmp_path):
+    gpu = {"device": "NVIDIA H100", "memory_allocated": 62 * 2**20}
+    runs = [a_run("vit-a", 1), a_run("vit-a", 2), a_run("vit-a", 3, **gpu), a_run("vit-b", **gpu)]
+    inputs = study(tmp_path, runs)
+    for name, column in (
+        ("memory", "GPU: allocated in tensors, peak (MiB)"),
+        ("memory-predicted", "measured peak (MiB)"),
+    ):
+        assert build(name, inputs)[column].to_dict() == {"vit-a": 62, "vit-b": 62}
 
 
 def test_seconds_of_compiling_stand_apart_where_they_were_measured(tmp_path):

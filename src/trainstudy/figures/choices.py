@@ -50,9 +50,10 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
             )
     legend(axes[0, 2], {}, {})
     timed = (_side_by_side(results, one).dropna(subset="seconds_training") for one in found)
+    made = [list(places(runs).unique()) for runs in timed]
     texts = [
-        _text(data, one, label, on_one_machine=places(runs).nunique() <= 1)
-        for one, runs in zip(found, timed, strict=True)
+        _text(data, one, label, where, results.several_places)
+        for one, where in zip(found, made, strict=True)
     ]
     return Drawing(figure, "\n".join(texts), data)
 
@@ -98,7 +99,9 @@ def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
         panel.tick_params(axis="x", labelsize=8.5)
 
 
-def _text(data: pd.DataFrame, one: Comparison, label: str, on_one_machine: bool) -> str:
+def _text(
+    data: pd.DataFrame, one: Comparison, label: str, places: list[str], several_places: bool
+) -> str:
     """Say which choice does best on validation data and, on one machine, which is quickest."""
     own = data[data.experiment.isin(one.experiments) & (data.family == one.family)]
     score, metric = own[own.split == "validation"], SCORE[one.family]
@@ -110,10 +113,11 @@ def _text(data: pd.DataFrame, one: Comparison, label: str, on_one_machine: bool)
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
         f"{written(best.value, metric)} ({label}: {best.choice})"
     )
-    if not on_one_machine:
+    if len(places) > 1:
         return f"{text}; the seconds are of several machines."
     quick = own[own.metric == SECONDS].dropna(subset="value")
     if quick.empty:
         return f"{text}; no epoch was timed on a GPU that no other run shared."
     quick = quick.loc[quick.value.idxmin()]
-    return f"{text}; shortest epochs {quick.value:.3g} s ({label}: {quick.choice})."
+    where = f", on {places[0]}" if several_places else ""
+    return f"{text}; shortest epochs {quick.value:.3g} s ({label}: {quick.choice}{where})."

@@ -27,8 +27,9 @@ def accuracy(results: Results, column: str) -> Drawing:
 
     Seconds are those of the machine with most experiments; the others are named as left out.
     """
-    images = results.runs.experiment[results.runs.family.isin(["vit", "cnn"])]
-    runs = finished(results.side_by_side(images, column))
+    images = results.runs[results.runs.family.isin(["vit", "cnn"])]
+    scored = images.experiment[images.validation_accuracy_best.notna()]
+    runs = finished(results.side_by_side(scored, column))
     columns = [column, "validation_accuracy_best", "test_accuracy_best"]
     runs = runs.dropna(subset=["validation_accuracy_best", column])
     here = at_main_place(runs) if column == "seconds_total" else runs

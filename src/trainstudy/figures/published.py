@@ -13,7 +13,16 @@ from trainstudy.figures.drawing import (
     plain_numbers,
     written,
 )
-from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, SCORE, Results, finished
+from trainstudy.results import (
+    FAMILIES,
+    PUBLISHED_DATASET,
+    REPORTS,
+    SCORE,
+    Results,
+    at_main_place,
+    finished,
+    places,
+)
 
 SECONDS = "seconds_per_epoch"
 MARKS = {"A": "^", "B": "s"}  # in grey: colours are for optimizers
@@ -49,7 +58,13 @@ def dots(results: Results) -> Drawing:
             _dress(panel, metric, FAMILIES[family])
         row[1].tick_params(labelleft=False)
     axes[0, 1].legend(*_once(axes), loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
-    return Drawing(figure, _text(data) + left_out, data)
+    where = "".join(
+        f"\n{FAMILIES[family]}: seconds on {made}."
+        for family in families
+        if results.several_places
+        for made in places(_timed(results, family)).unique()
+    )
+    return Drawing(figure, _text(data) + where + left_out, data)
 
 
 def _numbers(results: Results) -> list[pd.DataFrame]:
@@ -62,7 +77,7 @@ def _numbers(results: Results) -> list[pd.DataFrame]:
         if family == "cnn":  # published is their best epoch, by the textbook estimator
             own = same.set_index("experiment")[f"validation_{score}_best"]
         own = own[own.index.isin(same.experiment)]
-        seconds = same.set_index("experiment").seconds_training
+        seconds = _timed(results, str(family)).set_index("experiment").seconds_training
         for metric, split, values in ((score, "validation", own), (SECONDS, "train", seconds)):
             published = results.published
             rows = published[(published.metric == metric) & (published.split == split)]
@@ -76,6 +91,14 @@ def _numbers(results: Results) -> list[pd.DataFrame]:
             table["half"] = pd.Series({n: half for n, (_, half) in found.items()}, dtype=float)
             tables.append(table.assign(family=family, metric=metric).reset_index())
     return tables
+
+
+def _timed(results: Results, family: str) -> pd.DataFrame:
+    """Return the runs of a family whose seconds are drawn: those of one place."""
+    drawn = (results.runs.family == family) & results.runs.experiment.isin(results.comparable)
+    own = results.runs.experiment[drawn]
+    runs = finished(results.side_by_side(own, "seconds_training"))
+    return at_main_place(runs.dropna(subset="seconds_training"))
 
 
 def _panel(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:

@@ -35,7 +35,9 @@ def single_changes(results: Results) -> pd.DataFrame:
                     row[f"{split} {score} without"] = sum(theirs) / len(theirs)
         timed = [own.dropna(subset="seconds_total") for own in pair]
         seconds = [list(own.seconds_total) for own in timed]
-        if all(seconds) and places(pd.concat(timed)).nunique() == 1:
+        made = places(pd.concat(timed)).unique()
+        if all(seconds) and len(made) == 1:
+            row["machine"] = made[0]
             added, half = estimates.difference(*seconds)
             row["difference of seconds"], row["difference of seconds ±"] = added, half
             chance = estimates.SPREAD_OF_TIMES * fmean(seconds[1]) if half is None else half
@@ -57,7 +59,7 @@ COLUMNS = [
             (f"difference of {split} {score}", " ±"),
         )
     ),
-    "difference of seconds", "difference of seconds ±", "perplexity per added second",
+    "difference of seconds", "difference of seconds ±", "perplexity per added second", "machine",
     *(f"{split} {score} without" for score in SCORES for split in ("validation", "test")),
 ]  # fmt: skip
 

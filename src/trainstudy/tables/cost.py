@@ -3,7 +3,17 @@
 import pandas as pd
 
 from trainstudy import comparisons
-from trainstudy.results import AFTER, BUDGETS, SCORES, Results, after, by_family, finished, machines
+from trainstudy.results import (
+    AFTER,
+    BUDGETS,
+    SCORES,
+    Results,
+    after,
+    by_family,
+    finished,
+    machines,
+    places,
+)
 from trainstudy.tables import columns
 
 MEASURES = {
@@ -24,7 +34,7 @@ MIB = 2**20
 def wall_clock(results: Results) -> pd.DataFrame:
     """Return seconds per epoch and throughput, fastest training first on a machine."""
     runs = finished(results.undisturbed)
-    table, usual = columns.heads(runs), _usual(runs)
+    table, usual = columns.heads(runs), _with(runs, ["seconds_total"])
     table["device"] = columns.joined(usual, machines(usual))
     for column, heading in (
         ("seconds_training", "training s per epoch"),
@@ -41,14 +51,15 @@ def wall_clock(results: Results) -> pd.DataFrame:
     table["family"] = first["family"]
     table["threads"] = columns.joined(usual, usual.threads.astype(str))
     columns.add_notes(table, results, usual)
-    columns.add_mark(table, "resumed", runs[runs.resumes > 0])
+    columns.add_mark(table, "resumed", usual[usual.resumes > 0])
     table = table.sort_values(["device", "training s per epoch"])
     return table.sort_values("family", key=by_family, kind="stable").reset_index()
 
 
-def _usual(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the undisturbed runs whose costs stand in a table, or would if they had not shared."""
-    return runs[runs.seconds_total.notna() | runs.gpu_shared.eq(True)]
+def _with(runs: pd.DataFrame, costs: list[str]) -> pd.DataFrame:
+    """Return the runs that have one of some costs, and of an experiment without any all runs."""
+    known = runs[costs].notna().any(axis=1)
+    return runs[known | ~known.groupby(runs.experiment).transform("any")]
 
 
 def equal_time(results: Results) -> pd.DataFrame:
@@ -67,7 +78,7 @@ def equal_time(results: Results) -> pd.DataFrame:
             if values.notna().any():
                 columns.add(table, f"{metric} after {seconds // 60} min", values)
     table["family"] = runs.groupby("experiment").family.first()
-    table["machine"] = columns.joined(runs, machines(runs))
+    table["machine"] = columns.joined(runs, places(runs))
     columns.add_notes(table, results, runs)
     return _best_first(table)
 
@@ -126,7 +137,7 @@ def memory(results: Results) -> pd.DataFrame:
         values = results.published_values(report, "gpu_memory", "train")
         if len(values):
             table[f"{report}: GPU memory, {how} ({unit})"] = values
-    columns.add_notes(table, results, _usual(runs))
+    columns.add_notes(table, results, _with(runs, [*MEASURES]))
     return table.reset_index()
 
 

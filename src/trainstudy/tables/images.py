@@ -13,7 +13,8 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
     At equal epochs, at equal seconds and at the budget of the run. Equal is what the shortest run
     that did not diverge had.
     """
-    runs = finished(results.undisturbed[results.undisturbed.family.isin(["cnn", "vit"])])
+    images = results.runs.experiment[results.runs.family.isin(["cnn", "vit"])]
+    runs = finished(results.side_by_side(images, "seconds_total"))
     table = columns.heads(runs)
     for split in ("validation", "test"):
         values = columns.by_experiment(runs, f"{split}_accuracy_best")
@@ -24,7 +25,8 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
         columns.add_reports(table, results, "accuracy", split)
     columns.add_reports(table, results, "parameters", "")
     columns.add(table, "best epoch", columns.by_experiment(runs, "best_epoch"))
-    columns.add(table, "total s", columns.by_experiment(runs, "seconds_total"))
+    timed = at_main_place(runs.dropna(subset="seconds_total"))
+    columns.add(table, "total s", columns.by_experiment(timed, "seconds_total"))
     columns.add_notes(table, results)
     order = "validation accuracy, best epoch"
     return table.sort_values(order, ascending=False, kind="stable").reset_index()
@@ -49,9 +51,8 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, runs: pd.DataFrame
     reached = rows[rows.epoch == epochs].merge(runs[keys], on=keys)
     heading = f"validation accuracy after {epochs} epochs"
     columns.add(table, heading, reached.set_index("experiment").value)
-    known = results.side_by_side(runs.experiment, "seconds_total").merge(runs[keys])
     # The seconds of another machine are others.
-    own = at_main_place(known.dropna(subset="seconds_total"))[keys]
+    own = at_main_place(runs.dropna(subset="seconds_total"))[keys]
     timed = results.validation_curves.query("metric == 'accuracy'").merge(own, on=keys)
     if timed.empty:
         return
