@@ -60,11 +60,16 @@ def dress(panel: Axes, metric: str, x_label: str, title: str = "") -> None:
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Label a logarithmic axis that is drawn on at 1, 2, 5, … or closer, without exponents."""
+    """Label a logarithmic axis that is drawn on at 1, 2, 5, … without exponents.
+
+    Closer where it is short, for perhaps none of these is in sight, and at 1, 3, … where it is
+    long, lest the labels touch.
+    """
     low, high = axis.get_view_interval()
-    close = high < 5 * low  # then perhaps none of these is in sight
-    fine = MaxNLocator(5, steps=[1, 2, 5, 10])
-    axis.set_major_locator(fine if close else LogLocator(subs=(1.0, 2.0, 5.0)))
+    if high < 5 * low:
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0, 3.0)))
     axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
     axis.set_minor_formatter(NullFormatter())
 
