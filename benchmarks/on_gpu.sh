@@ -8,8 +8,9 @@ cd "$(dirname "$0")/.."
 export PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH} TORCHINDUCTOR_COMPILE_THREADS=4
 python=${PYTHON:-python3}
 case "${1:-}" in
-  # Read when CUDA's matrix products are first used, which is before some test asks for it.
-  tests) CUBLAS_WORKSPACE_CONFIG=:4096:8 "$python" -m pytest -q tests/unit \
+  # The variable is read when CUDA's matrix products are first used, which is before some test asks for it.
+  # Verbose, since a limit of time would cut off the list of failures, which comes last.
+  tests) CUBLAS_WORKSPACE_CONFIG=:4096:8 "$python" -m pytest --verbose tests/unit \
     --ignore tests/unit/test_fetch.py --ignore tests/unit/test_page.py "${@:2}" ;;
   bench) "$python" benchmarks/bench.py --rounds 5 "${@:2}" ;;
   costs | sharing | page) "$python" "benchmarks/$1.py" "${@:2}" ;;
