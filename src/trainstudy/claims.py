@@ -157,8 +157,8 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
 
 
 def _places(column: str, rows: pd.DataFrame) -> list[str]:
-    """Return the machines and threads that a time or memory is of, none of another quantity."""
-    if column not in COSTS and not quantities.depends_on_machine(column):
+    """Return the machines and threads that a cost is of, and none of another quantity."""
+    if not any(column in costs for costs in COSTS):
         return []
     return sorted({*places(rows[rows[column].notna()])})
 

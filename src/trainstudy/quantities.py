@@ -29,11 +29,6 @@ def is_time(column: str) -> bool:
     return column.startswith("seconds_") or column == "throughput"
 
 
-def depends_on_machine(column: str) -> bool:
-    """Say whether a quantity depends on how fast the machine was: times, scores after a time."""
-    return is_time(column) or column.endswith("_s")
-
-
 def words(column: str) -> str:
     """Return the name of a quantity as a reader knows it."""
     if column in QUANTITIES:

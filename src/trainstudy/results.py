@@ -1,7 +1,7 @@
 """What the study found: the input of every table, figure and claim."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,12 @@ PUBLISHED_DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
 REPORTS = ("A", "B")
 SCORES = ("accuracy", "perplexity")
 BUDGETS = (60, 300, 600)  # seconds of training and evaluation at which runs are compared
-# Columns of runs.parquet that hang on the machine, and say little where several runs shared a GPU.
+# What hangs on the machine, and says little where several runs shared a GPU.
 TIMES = [
     "seconds_total", "seconds_compiling", "seconds_training", "seconds_evaluating", "throughput",
     "memory_resident",
 ]  # fmt: skip
 GPU_MEMORY = ["memory_allocated", "memory_reserved", "memory_process", "memory_device"]
-COSTS = [*TIMES, *GPU_MEMORY]
 
 
 def after(metric: str, seconds: int) -> str:
@@ -33,6 +32,7 @@ def after(metric: str, seconds: int) -> str:
 
 
 AFTER = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
+COSTS = (TIMES, GPU_MEMORY, AFTER)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Results:
         GPU memory is of a place with GPUs, and scores after a time are of one where runs last long
         enough for one of them; these need not be the place of the times.
         """
-        return self._at(self._everything, _usual_places)
+        return _at_usual_places(self._everything)
 
     def side_by_side(self, experiments: Collection[str], cost: str) -> pd.DataFrame:
         """Return the facts of some experiments, with costs of one place as far as there is one.
@@ -81,7 +81,7 @@ class Results:
         """
         facts = self._everything[self._everything.experiment.isin(experiments)]
         main = _main_place(finished(facts.dropna(subset=cost)))
-        return self._at(facts, lambda runs: _usual_places(runs, main), cost)
+        return _at_usual_places(facts, main, cost)
 
     @cached_property
     def _everything(self) -> pd.DataFrame:
@@ -89,30 +89,12 @@ class Results:
         keys = ["experiment", "seed"]
         added = self.over_fitting.drop(columns="verdict")
         facts = self.runs.merge(added, on=keys, how="left")
-        sizes = self.predicted.groupby("experiment").total.first() if len(self.predicted) else {}
+        sizes = self.predicted.set_index("experiment").total if len(self.predicted) else {}
         facts["memory_predicted"] = facts.experiment.map(sizes)
         facts = facts.merge(self._after_seconds, on=keys, how="left")
-        costs = [name for name in (*COSTS, *AFTER) if name in facts]
-        facts[costs] = facts[costs].where(~facts.gpu_shared.eq(True))
-        return facts
-
-    @staticmethod
-    def _at(
-        facts: pd.DataFrame,
-        choose: Callable[[pd.DataFrame], pd.Series],
-        cost: str | None = None,
-    ) -> pd.DataFrame:
-        """Return the facts with costs of the place that is chosen for each experiment.
-
-        It is chosen among those where runs have a `cost`, or any of a kind.
-        """
-        facts = facts.copy()
-        for group in (TIMES, GPU_MEMORY, AFTER):
-            costs = [name for name in group if name in facts]
-            wanted = [cost] if cost in costs else costs
-            known = finished(facts.dropna(how="all", subset=wanted))
-            there = places(facts) == facts.experiment.map(choose(known))
-            facts[costs] = facts[costs].where(there)
+        for kind in COSTS:
+            costs = facts.columns.intersection(kind)
+            facts[costs] = facts[costs].where(~facts.gpu_shared.eq(True))
         return facts
 
     @cached_property
@@ -209,6 +191,22 @@ def places(runs: pd.DataFrame) -> pd.Series:
     pairs = zip(machines(runs), runs.device, threads, strict=True)
     named = [name if device != "CPU" else f"{name}, {count}" for name, device, count in pairs]
     return pd.Series(named, index=runs.index, dtype=object)
+
+
+def _at_usual_places(
+    facts: pd.DataFrame, main: str | None = None, cost: str | None = None
+) -> pd.DataFrame:
+    """Return the facts with costs of one place for each experiment; see _usual_places.
+
+    It is one of those where runs have a `cost`, or any of a kind.
+    """
+    facts, made = facts.copy(), places(facts)
+    for kind in COSTS:
+        costs = facts.columns.intersection(kind)
+        known = finished(facts.dropna(how="all", subset=[cost] if cost in costs else costs))
+        there = made == facts.experiment.map(_usual_places(known, main))
+        facts[costs] = facts[costs].where(there)
+    return facts
 
 
 def _usual_places(runs: pd.DataFrame, main: str | None = None) -> pd.Series:

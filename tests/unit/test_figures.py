@@ -63,7 +63,7 @@ def rows(one: dict, shift: float = 0.0) -> list[dict]:
 def study(tmp_path, runs=RUNS, metrics=None, **others):
     """Return results; without `metrics` every run has the same curves."""
     metrics = [row for one in runs for row in rows(one)] if metrics is None else metrics
-    names = [one["experiment"] for one in runs]
+    names = sorted({one["experiment"] for one in runs})
     parts = ("parameters", "gradients", "optimizer", "constants", "activations")
     predicted = pd.DataFrame({"experiment": names}).assign(**dict.fromkeys(parts, 2**20))
     others = {"predicted": predicted.assign(total=5 * 2**20)} | others

@@ -49,12 +49,7 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
                 f"{FAMILIES[one.family]}: {one.title}" if panel is row[0] else "",
             )
     legend(axes[0, 2], {}, {})
-    timed = (_side_by_side(results, one).dropna(subset="seconds_training") for one in found)
-    made = [list(places(runs).unique()) for runs in timed]
-    texts = [
-        _text(data, one, label, where, results.several_places)
-        for one, where in zip(found, made, strict=True)
-    ]
+    texts = [_text(results, data, one, label) for one in found]
     return Drawing(figure, "\n".join(texts), data)
 
 
@@ -99,9 +94,7 @@ def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
         panel.tick_params(axis="x", labelsize=8.5)
 
 
-def _text(
-    data: pd.DataFrame, one: Comparison, label: str, places: list[str], several_places: bool
-) -> str:
+def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> str:
     """Say which choice does best on validation data and, on one machine, which is quickest."""
     own = data[data.experiment.isin(one.experiments) & (data.family == one.family)]
     score, metric = own[own.split == "validation"], SCORE[one.family]
@@ -113,11 +106,12 @@ def _text(
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
         f"{written(best.value, metric)} ({label}: {best.choice})"
     )
-    if len(places) > 1:
+    made = places(_side_by_side(results, one).dropna(subset="seconds_training")).unique()
+    if len(made) > 1:
         return f"{text}; the seconds are of several machines."
     quick = own[own.metric == SECONDS].dropna(subset="value")
     if quick.empty:
         return f"{text}; no epoch was timed on a GPU that no other run shared."
     quick = quick.loc[quick.value.idxmin()]
-    where = f", on {places[0]}" if several_places else ""
+    where = f", on {made[0]}" if results.several_places else ""
     return f"{text}; shortest epochs {quick.value:.3g} s ({label}: {quick.choice}{where})."

@@ -34,7 +34,8 @@ def dots(results: Results) -> Drawing:
 
     Families are left out of which no run used the reports' data.
     """
-    data = pd.concat(_numbers(results), ignore_index=True)
+    timed = {family: _timed(results, family) for family in results.runs.family.unique()}
+    data = pd.concat(_numbers(results, timed), ignore_index=True)
     data = data[data[list(REPORTS)].notna().any(axis=1)]
     if data.empty:
         return empty("No report published a figure of these runs.")
@@ -62,22 +63,22 @@ def dots(results: Results) -> Drawing:
         f"\n{FAMILIES[family]}: seconds on {made}."
         for family in families
         if results.several_places
-        for made in places(_timed(results, family)).unique()
+        for made in places(timed[family]).unique()
     )
     return Drawing(figure, _text(data) + where + left_out, data)
 
 
-def _numbers(results: Results) -> list[pd.DataFrame]:
+def _numbers(results: Results, timed: dict[str, pd.DataFrame]) -> list[pd.DataFrame]:
     """Return measured and published figures by experiment, by family and metric."""
     tables = []
-    for family, runs in finished(results.undisturbed).groupby("family", sort=False):
+    for family, runs in finished(results.runs).groupby("family", sort=False):
         same = runs[runs.experiment.isin(results.comparable)]
         score = SCORE[str(family)]
         own = results.scores("validation", f"{score}_published").droplevel("seed")
         if family == "cnn":  # published is their best epoch, by the textbook estimator
             own = same.set_index("experiment")[f"validation_{score}_best"]
         own = own[own.index.isin(same.experiment)]
-        seconds = _timed(results, str(family)).set_index("experiment").seconds_training
+        seconds = timed[str(family)].set_index("experiment").seconds_training
         for metric, split, values in ((score, "validation", own), (SECONDS, "train", seconds)):
             published = results.published
             rows = published[(published.metric == metric) & (published.split == split)]
