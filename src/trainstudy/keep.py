@@ -19,12 +19,6 @@ from trainstudy import files, records
 
 log = logging.getLogger(__name__)
 
-SCHEMAS = {  # of config.RESULT_FILES
-    "metrics": records.METRICS,
-    "runs": records.RUNS,
-    "predicted": records.PREDICTED,
-    "attention": records.ATTENTION,
-}
 SORTED_BY = {
     "metrics": records.METRICS_KEYS,
     "runs": records.RUNS_KEYS,
@@ -43,10 +37,10 @@ def keep(study: Path, kept: Path) -> None:
     that is broken or of another release.
     """
     kept.mkdir(parents=True, exist_ok=True)
-    new = {name: _read(study / f"{name}.parquet", name) for name in SCHEMAS}
+    new = {name: records.read(study / f"{name}.parquet", name) for name in records.SCHEMAS}
     old = {name: table.slice(0, 0) for name, table in new.items()}
-    there = {name: kept / f"{name}.parquet" for name in SCHEMAS}
-    old |= {name: _read(file, name) for name, file in there.items() if file.exists()}
+    there = {name: kept / f"{name}.parquet" for name in records.SCHEMAS}
+    old |= {name: records.read(file, name) for name, file in there.items() if file.exists()}
     added = new["runs"].to_pylist()
     _check_alike(added, study)
     stays = [run for run in old["runs"].to_pylist() if _stays(run, added)]
@@ -65,26 +59,6 @@ def keep(study: Path, kept: Path) -> None:
         if name == "runs":
             _write_overlay(table, kept)
     log.info("%s: %d runs added or renewed, %d kept", kept, new["runs"].num_rows, len(stays))
-
-
-def _read(file: Path, name: str) -> pa.Table:
-    """Read one of the files; columns that a later release added are empty."""
-    schema = SCHEMAS[name]
-    with files.sound(file):
-        table = pq.read_table(file, page_checksum_verification=True)
-        table.validate(full=True)
-    unknown = {*table.schema.names} - {*schema.names}
-    lacking = {field.name for field in schema if not field.nullable} - {*table.schema.names}
-    if unknown or lacking:
-        raise files.DataError(
-            f"{file} is of another release: it has {', '.join(sorted(unknown)) or 'nothing'} too "
-            f"many and lacks {', '.join(sorted(lacking)) or 'nothing'}; make it again"
-        )
-    empty = pa.nulls(table.num_rows)
-    return pa.table(
-        [table[f.name] if f.name in table.schema.names else empty.cast(f.type) for f in schema],
-        schema=schema,
-    )
 
 
 def _check_alike(added: list[dict], study: Path) -> None:

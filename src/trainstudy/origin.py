@@ -26,7 +26,27 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
             "and curves over seconds compare only within one of them."
         )
         found.append(("Several machines or numbers of threads", text))
+    if several := _code_of_several(runs):
+        text = (
+            f"{several}, told apart by a digest of the code or, where a run recorded none, by "
+            "commit. Their seconds and memory may differ for that reason alone."
+        )
+        found.append(("Several versions of the code", text))
     return found
+
+
+def _code_of_several(runs: pd.DataFrame) -> str:
+    """Name the families whose runs on one data set were made by several versions of the code.
+
+    A run that was recorded before there were digests of the code is told by its commit.
+    """
+    made = runs.code.fillna(runs.commit)
+    counts = made.groupby([runs.family, runs.dataset]).nunique()
+    several = counts[counts > 1].sort_index(level="family", key=results.by_family)
+    return "; ".join(
+        f"{results.FAMILIES[family]} on {dataset}: {count} versions"
+        for (family, dataset), count in several.items()
+    )
 
 
 def _other_data(runs: pd.DataFrame) -> list[str]:

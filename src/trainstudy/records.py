@@ -84,7 +84,12 @@ RUNS = pa.schema(
     + _required(
         resumes=_whole, started=_text, threads=_whole, deterministic=pa.bool_(), device=_text
     )
-    + _optional(gpu_shared=pa.bool_(), driver=_text, commit=_text)
+    + _optional(
+        gpu_shared=pa.bool_(),
+        driver=_text,
+        commit=_text,
+        code=_text,  # of the modules that decide the result, first digits of a SHA-256
+    )
     + _required(
         machine=_text, versions=_text, data_origin=_text, data_description=_text, data_sha256=_text
     )
@@ -105,6 +110,8 @@ PREDICTED = pa.schema(
 ATTENTION = pa.schema(
     _required(heads=_whole, head_size=_whole, width=_whole, formula=_whole, module=_whole)
 )
+
+SCHEMAS = {"metrics": METRICS, "runs": RUNS, "predicted": PREDICTED, "attention": ATTENTION}
 
 
 def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
@@ -151,6 +158,29 @@ def gather(inputs: Sequence[Path], schema: pa.Schema, keys: list[str], target: P
         raise files.DataError(f"{target.name}: two rows share {', '.join(keys)}")
     with files.whole(target) as part:
         pq.write_table(merged, part, write_page_checksum=True)
+
+
+def read(file: Path, name: str) -> pa.Table:
+    """Read a file of one of the SCHEMAS; columns that a later release added are empty.
+
+    Raises DataError for a file that is broken or of a release with other columns.
+    """
+    schema = SCHEMAS[name]
+    with files.sound(file):
+        table = pq.read_table(file, page_checksum_verification=True)
+        table.validate(full=True)
+    unknown = {*table.schema.names} - {*schema.names}
+    lacking = {field.name for field in schema if not field.nullable} - {*table.schema.names}
+    if unknown or lacking:
+        raise files.DataError(
+            f"{file} is of another release: it has {', '.join(sorted(unknown)) or 'nothing'} too "
+            f"many and lacks {', '.join(sorted(lacking)) or 'nothing'}; make it again"
+        )
+    empty = pa.nulls(table.num_rows)
+    return pa.table(
+        [table[f.name] if f.name in table.schema.names else empty.cast(f.type) for f in schema],
+        schema=schema,
+    )
 
 
 METRICS_KEYS = ["experiment", "seed", "epoch", "split", "metric"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trainstudy import estimates
+from trainstudy import estimates, records
 from trainstudy.files import DataError
 from trainstudy.quantities import counted
 
@@ -266,11 +266,12 @@ def read(
 ) -> Results:
     """Read what some experiments and seeds have in runs, metrics, predicted, attention, published.
 
-    An earlier study, which is reported on without training, may hold more. Raises DataError where
-    it has none of them.
+    An earlier study, which is reported on without training, may hold more, and lack columns that a
+    later release added: these are empty. Raises DataError where it has none of them, and for a file
+    that is broken.
     """
-    names = ("runs", "metrics", "predicted")
-    frames = {name: pd.read_parquet(Path(files[name])) for name in names}
+    frames = {name: records.read(Path(files[name]), name).to_pandas() for name in records.SCHEMAS}
+    attention = frames.pop("attention")
     known = ", ".join(sorted({*frames["runs"].experiment}))
     frames = {name: frame[frame.experiment.isin(experiments)] for name, frame in frames.items()}
     for name in ("runs", "metrics"):
@@ -281,7 +282,7 @@ def read(
         )
     return Results(
         **{name: frame.reset_index(drop=True) for name, frame in frames.items()},
-        attention=pd.read_parquet(Path(files["attention"])),
+        attention=attention,
         published=pd.read_csv(Path(files["published"])),
         claims=claims,
     )

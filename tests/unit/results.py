@@ -44,6 +44,7 @@ def a_run(experiment: str, seed: int = 42, **facts: object) -> dict:
         "deterministic": False,
         "device": "CPU",
         "commit": "0123456789ab",
+        "code": "9876543210fe",
         "machine": json.dumps({"processor": "Abacus 9", "cores": "2", "system": "Linux"}),
         "versions": json.dumps({"python": "3.11.7", "torch": "2.0"}),
         "data_origin": "original",

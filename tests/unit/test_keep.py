@@ -18,7 +18,7 @@ def a_study(folder: Path, *runs: dict) -> Path:
     records.write(list(runs), records.RUNS, folder / "runs.parquet")
     records.write(rows, records.METRICS, folder / "metrics.parquet")
     for name, table in sizes(list(runs)).items():
-        records.write(table.to_dict("records"), keep.SCHEMAS[name], folder / f"{name}.parquet")
+        records.write(table.to_dict("records"), records.SCHEMAS[name], folder / f"{name}.parquet")
     return folder
 
 

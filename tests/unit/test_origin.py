@@ -63,6 +63,32 @@ def test_several_machines_are_announced(runs):
     ) in banner
 
 
+def test_several_versions_of_the_code_that_trained_are_announced(runs):
+    rows = [
+        # Another family has other code anyway, another data set, too.
+        a_run("lstm-a", code="1"), a_run("lstm-b", code="1", commit="another"),
+        a_run("vit-a", code="2"), a_run("vit-b", code="3"), a_run("vit-c", code="2"),
+        a_run("vit-d", code="4", dataset="digits"),
+        a_run("cnn-a", code=None), a_run("cnn-b", code=None),
+    ]  # fmt: skip
+    ((heading, banner),) = origin.banners(runs(*rows))
+    assert heading == "Several versions of the code"
+    assert banner.startswith("Vision transformers on cifar10: 2 versions, told apart")
+
+
+def test_a_run_that_recorded_no_code_is_told_by_its_commit(runs):
+    rows = [
+        a_run("vit-a", code=None), a_run("vit-b", code=None, commit="another"),
+        a_run("lstm-a", code=None), a_run("lstm-b", code="1"),
+    ]  # fmt: skip
+    ((_, banner),) = origin.banners(runs(*rows))
+    assert banner.startswith(
+        "Language models on wikitext2: 2 versions; Vision transformers on cifar10: 2 versions,"
+    )
+    unknown = a_run("vit-a", code=None, commit=None)  # no git; nothing can be said
+    assert origin.banners(runs(unknown, unknown | {"experiment": "vit-b"})) == []
+
+
 def test_each_kind_of_data_has_a_banner(runs):
     rows = [
         a_run("lstm-a", data_origin="mirrored", **{"model.embedding": "learned"}),

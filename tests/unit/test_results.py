@@ -1,10 +1,11 @@
 """What is read of the results, and what of it counts."""
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from results import OTHER_MACHINE, a_run, curve, frames, sizes
-from trainstudy import results
+from results import OTHER_MACHINE, a_run, curve, frames, published, sizes
+from trainstudy import records, results
 from trainstudy.files import DataError
 
 
@@ -13,10 +14,10 @@ def files(tmp_path):
     """Return the files of a study of three runs."""
     runs = [a_run("lstm-a", 42), a_run("vit-a", 42), a_run("vit-a", 43)]
     metrics = [row for run in runs for row in curve(run, "validation", "loss", 2.0, 1.0)]
-    known = frames(tmp_path, runs, metrics, **sizes(runs))
-    for name in ("runs", "metrics", "predicted", "attention"):
-        getattr(known, name).to_parquet(tmp_path / f"{name}.parquet")
-    known.published.to_csv(tmp_path / "published.csv")
+    known = {name: frame.to_dict("records") for name, frame in sizes(runs).items()}
+    for name, rows in ({"runs": runs, "metrics": metrics} | known).items():
+        records.write(rows, records.SCHEMAS[name], tmp_path / f"{name}.parquet")
+    published().to_csv(tmp_path / "published.csv")
     return {file.stem: str(file) for file in tmp_path.iterdir()}
 
 
@@ -27,6 +28,17 @@ def test_only_the_selected_runs_of_an_earlier_study_are_read(files):
     for rows in (some.runs, some.metrics):
         assert set(zip(rows.experiment, rows.seed, strict=True)) == {("vit-a", 43)}
     assert list(some.predicted.experiment) == ["vit-a"]
+
+
+def test_columns_that_came_later_are_empty_in_an_earlier_study(files):
+    pq.write_table(pq.read_table(files["runs"]).drop_columns(["code"]), files["runs"])
+    assert results.read(files, ["vit-a"], [42], {}).runs.code.isna().all()
+
+
+def test_a_study_of_another_release_is_refused(files):
+    pq.write_table(pq.read_table(files["runs"]).drop_columns(["seed"]), files["runs"])
+    with pytest.raises(DataError, match=r"runs\.parquet is of another release: .* lacks seed"):
+        results.read(files, ["vit-a"], [42], {})
 
 
 @pytest.mark.parametrize(("experiments", "seeds"), [(["vit-b"], [42]), (["vit-a"], [1])])

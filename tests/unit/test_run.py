@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,11 +74,12 @@ VOCABULARY = 12
 
 
 @pytest.fixture(autouse=True)
-def _threads():
-    """Leave the number of threads as it was: a run sets it."""
+def _process():
+    """Leave threads and arithmetic of this process as they were: a run sets them."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +231,7 @@ def test_the_row_of_a_run_says_where_its_numbers_come_from(trained, digits):
     assert facts["data_description"] == "a few digits"
     assert facts["data_sha256"] == manifest["sha256"]
     assert facts["commit"] == provenance.commit()
+    assert facts["code"] is None  # it was told of none
     assert json.loads(facts["versions"]) == provenance.versions()
     assert json.loads(facts["machine"]) == provenance.machine()
     assert facts["threads"] == 1
@@ -395,6 +398,22 @@ def test_fp32_is_float32_in_cudnn_too(tmp_path, digits, wanted, rounded):
     train(tmp_path, VIT, digits, epochs=1, precision=wanted)
     assert torch.backends.cudnn.allow_tf32 == rounded
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="the processor cannot do it")
+def test_numbers_too_small_to_be_normal_count_as_zero_in_every_thread():
+    code = """
+import numpy as np, torch
+from trainstudy import run
+tiny = np.full(1_000_000, 1e-40, np.float32)
+torch.set_num_threads(2)
+run._choose_algorithms(deterministic=False, exact=True)
+scaled = (torch.from_numpy(tiny) * 0.5).numpy()
+print(*(np.count_nonzero(numbers.view(np.int32)) for numbers in (tiny, scaled)))
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(run.__file__).parents[1])}
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, env=environment, text=True) == "1000000 0\n"
 
 
 def test_the_precision_that_the_machine_chose_is_the_one_recorded(tmp_path, digits, monkeypatch):
@@ -580,6 +599,22 @@ def test_every_run_computes_on_the_card_that_it_claimed(tmp_path, monkeypatch):
         assert {one.index, other.index} == {0, 1}
         assert [first.index, second.index] == set_to == [one.index, other.index]
         assert not first.shared
+
+
+def test_the_row_of_a_run_tells_its_code_from_other_code(tmp_path, digits):
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text("1\n")
+    two.write_text("2\n")
+
+    def told(*code: Path) -> str:
+        return train(tmp_path / "run", VIT, digits, epochs=1, code=code).facts["code"]
+
+    digest = told(one, two)
+    assert re.fullmatch("[0-9a-f]{12}", digest)
+    assert told(two, one) == digest
+    assert told(one) != digest
+    two.write_text("3\n")
+    assert told(one, two) != digest
 
 
 def test_a_run_with_other_settings_or_code_starts_anew(tmp_path, digits, caplog):
