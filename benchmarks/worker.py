@@ -106,6 +106,7 @@ def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callabl
             model = textbook.VisionTransformer(**{key: model_settings[key] for key in keys})
         else:
             model = models.build("cnn", model_settings, data.manifest)
+            model = model.to(memory_format=torch.contiguous_format)  # as layers come
         pixels, labels = data.arrays["train.images"], data.arrays["train.labels"]
         manifest = data.manifest
         images = textbook.Photographs(pixels, labels, manifest["mean"], manifest["deviation"])
