@@ -1,8 +1,8 @@
 """The training step as a textbook writes it: the other side of the speed benchmark.
 
 Separate projections, softmax and layer norm by hand, every token through every block, all logits at
-once with log-softmax and NLL, float32, convolutions channels first, images augmented one at a time by
-torchvision in two worker processes, PyTorch's optimizers as they come.
+once with log-softmax and NLL, float32, convolutions channels first, images augmented one at a time
+by torchvision in two worker processes, PyTorch's optimizers as they come.
 """
 
 import math

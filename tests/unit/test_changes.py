@@ -152,6 +152,18 @@ def test_norms_stand_side_by_side_by_depth_and_rate(tmp_path):
     assert pd.isna(row["post-norm: best validation accuracy"])
 
 
+def test_pairs_of_norms_in_another_precision_have_a_row_of_their_own_that_names_it(tmp_path):
+    runs = [
+        with_scores(f"vit-{norm}-{precision}", 0.7, **{"model.norm": norm, "precision": precision})
+        for norm in ("pre", "post")
+        for precision in ("bf16", "fp32")
+    ]
+    table = tables.build("norm-stability", frames(tmp_path, runs)).set_index("precision")
+    assert dict(table.experiments) == {
+        "bf16": "vit-post-bf16, vit-pre-bf16", "fp32": "vit-post-fp32, vit-pre-fp32"
+    }  # fmt: skip
+
+
 def test_runs_with_equal_settings_and_other_names_are_one_in_the_table_of_norms(tmp_path):
     runs = [
         with_scores("vit-pre", 0.7), with_scores("vit-again-pre", 0.5),

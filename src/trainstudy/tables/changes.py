@@ -77,6 +77,7 @@ def norm_stability(results: Results) -> pd.DataFrame:
             "layers": known.layers[one.experiments[0]],
             "learning rate": known["optimizer.lr"][one.experiments[0]],
             "epochs": known.epochs[one.experiments[0]],
+            "precision": known.precision[one.experiments[0]],
         }
         for norm in ("pre", "post"):
             names = [name for name in one.experiments if known["model.norm"][name] == norm]
