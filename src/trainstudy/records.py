@@ -111,6 +111,7 @@ ATTENTION = pa.schema(
     _required(heads=_whole, head_size=_whole, width=_whole, formula=_whole, module=_whole)
 )
 
+# Of config.RESULT_FILES.
 SCHEMAS = {"metrics": METRICS, "runs": RUNS, "predicted": PREDICTED, "attention": ATTENTION}
 
 

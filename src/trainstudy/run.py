@@ -74,7 +74,7 @@ def train(
             **_settings_columns(settings),
             **_result_columns(outcome, task, model),
             **_provenance_columns(dataset, device, outcome),
-            "code": _code(code),
+            "code": _code(identity),
             "threads": threads,
             "deterministic": deterministic,
             **_gpu_columns(outcome, card),
@@ -174,9 +174,9 @@ def _identity(
     }
 
 
-def _code(files: Sequence[Path]) -> str | None:
-    """Return a digest of the code that decides the result, file by file; None without any."""
-    lines = [f"{file.as_posix()} {fetch.sha256(file)}\n" for file in sorted(files)]
+def _code(identity: dict[str, object]) -> str | None:
+    """Return a digest of the code with which a run began, from its identity; None without any."""
+    lines = [f"{key} {identity[key]}\n" for key in sorted(identity) if key.startswith("code ")]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:12] if lines else None
 
 

@@ -617,6 +617,19 @@ def test_the_row_of_a_run_tells_its_code_from_other_code(tmp_path, digits):
     assert told(one, two) != digest
 
 
+def test_the_code_of_a_run_is_that_with_which_it_began(tmp_path, digits, monkeypatch):
+    code, fit = tmp_path / "code.py", trainer.fit
+    code.write_text("1\n")
+    usual = train(tmp_path / "run", VIT, digits, epochs=1, code=[code]).facts["code"]
+
+    def edited(*arguments):
+        code.write_text("2\n")
+        return fit(*arguments)
+
+    monkeypatch.setattr(trainer, "fit", edited)
+    assert train(tmp_path / "run", VIT, digits, epochs=1, code=[code]).facts["code"] == usual
+
+
 def test_a_run_with_other_settings_or_code_starts_anew(tmp_path, digits, caplog):
     code = tmp_path / "code.py"
     code.write_text("one = 1\n")
