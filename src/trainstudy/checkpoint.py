@@ -110,6 +110,11 @@ class Checkpoints(Unsaved):
                 continue
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 log.warning("checkpoint %s is damaged and not used: %s", file, error)
+                if not isinstance(
+                    error, OSError
+                ):  # the next save would put it before the sound one
+                    with suppress(OSError):
+                        file.unlink()
                 continue
             changed = _differences(facts.pop("identity"), self.identity)
             if not changed:

@@ -7,6 +7,7 @@ times that equal runs may show, nor one of accuracies that so few images leave t
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
@@ -149,10 +150,13 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
     if len(learned):
         found.append(f"learned embedding, not GPT-1's: {_listed(learned.experiment)}")
     wanted = rows.experiment.map(_epochs(claim))
-    short = rows[wanted.notna() & (rows.epochs != wanted)].assign(wanted=wanted)
-    for (trained, epochs), group in short.groupby(["epochs", "wanted"]):
-        names = _listed(group.experiment)
-        found.append(f"{trained:.0f} epochs instead of {epochs:.0f}: {names}")
+    # One that stopped early has fewer than were asked for; what diverged says so by itself.
+    trained = estimates.last_epoch(rows).where(rows.status == "finished", rows.epochs)
+    told = rows.assign(trained=trained.astype(float), wanted=wanted.astype(float))
+    for (epochs, asked), group in told.groupby(["trained", "wanted"]):
+        if epochs != asked:
+            names = _listed(group.experiment)
+            found.append(f"{epochs:.0f} epochs instead of {asked:.0f}: {names}")
     return found
 
 
@@ -280,9 +284,12 @@ class _Step:
 
 
 def _margin(margin: float | str, value: float) -> float:
-    """Return the smallest difference that counts; "2 %" is meant of the value."""
+    """Return the smallest difference that counts; "2 %" is meant of the value.
+
+    Of a perplexity beyond all numbers none is meant: everything is less.
+    """
     if isinstance(margin, str):
-        return float(margin.removesuffix("%")) / 100 * abs(value)
+        return float(margin.removesuffix("%")) / 100 * abs(value) if math.isfinite(value) else 0.0
     return margin
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trainstudy.quantities import counted
-from trainstudy.records import SETTINGS
+from trainstudy.records import SETTINGS, SWITCHES
 from trainstudy.results import FAMILIES
 
 OPTIMIZER = [field.name for field in SETTINGS if field.name.startswith("optimizer.")]
@@ -38,8 +38,8 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
     first = runs.groupby("experiment").first()
     found = first[["family", "dataset", *(field.name for field in SETTINGS)]].copy()
     found["layers"] = found["model.depth"].fillna(found["model.layers"])
-    # Empty too where a run was recorded before there was the setting.
-    found["carry_state"] = found["carry_state"].eq(True)
+    for name in SWITCHES:
+        found[name] = found[name].eq(True)
     return found
 
 

@@ -6,6 +6,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -24,6 +26,23 @@ def compiler() -> str | None:
 def c_compiler() -> str | None:
     """Return the C compiler that a GPU's compiled loss takes (Triton's), and its version."""
     return _described(_command("CC", "gcc", "clang"))
+
+
+def lacking(on_gpu: bool) -> tuple[str, str] | None:
+    """Return what compiling training steps needs and this machine has not, and the cure."""
+    if not compiler():
+        cure = "install it, name another one in the environment variable CXX"
+        return f"no C++ compiler ({USUAL}) on PATH", cure
+    headers = Path(sysconfig.get_path("include"))
+    # On macOS torch looks in more places.
+    if sys.platform == "linux" and not (headers / "Python.h").exists():
+        return f"no Python.h in {headers}", "install Python's headers (Debian: python3-dev)"
+    if on_gpu and not c_compiler():
+        return (
+            "no C compiler (gcc) on PATH",
+            "install it, name another one in the environment variable CC",
+        )
+    return None
 
 
 def _described(command: list[str]) -> str | None:

@@ -75,7 +75,11 @@ def _check_alike(added: list[dict], study: Path) -> None:
 
 
 def _apart(run: dict, other: dict) -> list[str]:
-    return [key for key in DECIDES if other[key] != run[key]]
+    return [key for key in DECIDES if _value(other, key) != _value(run, key)]
+
+
+def _value(run: dict, key: str) -> object:
+    return bool(run[key]) if key in records.SWITCHES else run[key]
 
 
 def _stays(run: dict, added: list[dict]) -> bool:

@@ -53,6 +53,9 @@ SETTINGS = _optional(
     }
 )  # fmt: skip
 
+# Empty too where a run was recorded before there was such a setting, which then was off.
+SWITCHES = [field.name for field in SETTINGS if pa.types.is_boolean(field.type)]
+
 # For text the score is perplexity, for images accuracy; the other columns stay empty.
 SCORES = [
     f"{split}_{metric}_{epoch}"

@@ -127,7 +127,7 @@ class Results:
         return pd.DataFrame(rows, columns=["experiment", "seed", *AFTER])
 
     def largest_gradient_norm(self, experiments: Collection[str]) -> float:
-        """Return the largest norm of the gradient in any step; NaN where none was recorded."""
+        """Return the largest norm of the gradient in completed epochs; NaN where there is none."""
         rows = self.metrics[self.metrics.metric == "gradient_norm_largest"]
         return float(rows[rows.experiment.isin(experiments)].value.max())
 

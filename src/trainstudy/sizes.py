@@ -39,7 +39,8 @@ def predict(settings: dict[str, dict], manifests: dict[str, dict]) -> Iterator[d
         if run["precision"] == "auto":  # on any card since 2020; see precision.py
             run = run | {"precision": "bf16"}
         relevant = {key: value for key, value in run.items() if key not in IRRELEVANT}
-        relevant["optimizer"] = run["optimizer"]["name"]
+        # Without momentum that optimizer keeps nothing.
+        relevant["optimizer"] = run["optimizer"]["name"], bool(run["optimizer"]["momentum"])
         relevant["mixes"] = "augmentation" in run and mixes(run["augmentation"])
         key = json.dumps(relevant, sort_keys=True)
         if key not in known:

@@ -22,6 +22,7 @@ OF_OUTCOME = (
     "best_score",
     "seconds_compiling",
     "started",
+    "commit",
     "resumes",
     "places",
 )
@@ -39,10 +40,16 @@ class Outcome:
     seconds: float = 0.0  # wall-clock from the first step to the end of the last evaluation
     seconds_compiling: float | None = None  # of steps, before the first; None without `compile`
     started: str = ""  # when the first part began
+    commit: str | None = None  # of the code, when the first part began
     resumes: int = 0
-    places: list[str] = field(default_factory=list)  # where its parts were computed
+    places: list[str] = field(default_factory=list)  # where it was computed, one after another
     memory: dict[str, int | None] = field(default_factory=dict)  # peaks over all parts, bytes
     gpu: dict[str, Any] = field(default_factory=dict)  # over all parts; see nvml.Meter
+
+    @property
+    def earlier_places(self) -> list[str]:
+        """Where the run was before it came to where it is, each place once."""
+        return [*dict.fromkeys(self.places[:-1])]
 
     def record(self, epoch: int, split: str, scores: dict[str, float], seconds: float) -> None:
         """Add one row for each score."""
@@ -65,7 +72,8 @@ class State:
         self.task, self.model = task, model
         self.optimizer = optimizers.build(settings["optimizer"], model)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self.outcome = Outcome(started=now, places=[_place(task.device)])
+        here = _place(task.device)
+        self.outcome = Outcome(started=now, commit=provenance.commit(), places=[here])
         self.epochs, self.patience = settings["epochs"], settings["early_stopping"]
         self.epoch, self.step = 1, 0  # the epoch in progress, and how many of its steps are done
         self.learning_rate = settings["optimizer"]["lr"]  # of the last step
@@ -145,12 +153,13 @@ class State:
 
     def restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take up the run where `capture` was called."""
-        here = self.outcome.places
+        [here] = self.outcome.places
         for name in PLAIN:
             setattr(self, name, facts[name])
         for name in OF_OUTCOME:
             setattr(self.outcome, name, facts[name])
-        self.outcome.places = [*dict.fromkeys([*self.outcome.places, *here])]
+        if self.outcome.places[-1] != here:
+            self.outcome.places.append(here)
         self.outcome.memory = facts["memory"]
         self.model.load_state_dict(_part(tensors, "model."))
         self._restore_optimizer(_part(tensors, "optimizer."))

@@ -35,7 +35,7 @@ def sentences(results: Results, planned: int) -> list[Markup]:
     if found := [answer for answer in answers if answer]:
         answer = Markup(" ").join(found)
         paragraphs.append(Markup("<strong>{}.</strong> {}").format(ANSWERS, answer))
-    return [*paragraphs, _claims(results)] if results.claims else paragraphs
+    return [*paragraphs, statements(results)] if results.claims else paragraphs
 
 
 def _counts(runs: pd.DataFrame, planned: int) -> Markup:
@@ -184,7 +184,8 @@ def _deepening(results: Results, kind: str, memory: pd.Series) -> Markup | None:
     deepening: dict[str, list[str]] = {}
     for one in comparisons.find(results.runs, "depth"):
         names = [name for name in one.experiments if name in means.index]
-        if len(names) > max(1, len(deepening.get(one.family, []))):
+        deeper = layers[names].nunique() > 1
+        if deeper and len(names) > len(deepening.get(one.family, [])):
             deepening[one.family] = names
     if not deepening:
         return None
@@ -196,7 +197,7 @@ def _deepening(results: Results, kind: str, memory: pd.Series) -> Markup | None:
     return Markup("{} peak of GPU memory: {}.").format(kind, told)
 
 
-def _claims(results: Results) -> Markup:
+def statements(results: Results) -> Markup:
     """Say how the claims stand, which are contradicted, and why the others are undecided."""
     found = {name: claims.evaluate(claim, results) for name, claim in results.claims.items()}
     verdicts = pd.Series({name: one.verdict for name, one in found.items()})

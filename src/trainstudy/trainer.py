@@ -77,11 +77,11 @@ def _resume(state: State, checkpoints: Unsaved) -> None:
     where = "its tests" if state.is_trained() else f"epoch {state.epoch}/{state.epochs}"
     after = f", after step {state.step}/{state.task.steps}" if state.step else ""
     log.info("goes on with %s%s; resumed %d times", where, after, state.outcome.resumes)
-    if len(state.outcome.places) > 1:
+    if earlier := state.outcome.earlier_places:
         log.warning(
             "started elsewhere (%s): the numbers are not those of a run on one machine to the last "
             "bit",
-            "; ".join(state.outcome.places[:-1]),
+            "; ".join(earlier),
         )
 
 

@@ -261,6 +261,20 @@ def test_cost_adds_up_over_seeds_and_experiments(tmp_path):
     total = table.loc["all runs"]
     assert (total.runs, total["CPU core-hours"], total["GPU seconds"]) == (3, 3, 40)
     assert table.machine["vit-a"] == "Abacus 9, 2 cores"
+    assert "shared a GPU" not in table
+
+
+def test_energy_says_of_how_many_runs_it_is_not(tmp_path):
+    runs = [
+        a_run("vit-a", 1, device="NVIDIA H100", energy=9000.0, gpu_shared=False),
+        a_run("vit-a", 2, device="NVIDIA H100", gpu_shared=True),
+        a_run("vit-b", 1),
+    ]
+    table = tables.build("spent", frames(tmp_path, runs)).set_index("experiment")
+    assert table["GPU energy (kJ)"]["vit-a"] == 9
+    assert table["shared a GPU"].to_dict() == {
+        "vit-a": "1 shared a GPU", "vit-b": "", "all runs": "",
+    }  # fmt: skip
 
 
 def test_runs_that_reach_no_budget_have_no_row(tmp_path):

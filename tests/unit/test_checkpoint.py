@@ -78,6 +78,22 @@ def test_a_damaged_one_gives_way_to_the_one_before_with_a_warning(tmp_path, capl
     assert "previous.safetensors is damaged" in caplog.text
 
 
+def test_a_damaged_one_does_not_take_the_place_of_the_sound_one(tmp_path, monkeypatch):
+    save(tmp_path, 1.0, 2.0)
+    spoil(tmp_path / "latest.safetensors", "flipped")
+    assert load(tmp_path) == 1.0
+
+    def killed(file: Path, target: Path) -> None:
+        if file.name == "new.safetensors":
+            raise KeyboardInterrupt
+        os.replace(file, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, 3.0)
+    assert load(tmp_path) == 1.0
+
+
 def spoil(file, damage: str) -> None:
     data = bytearray(file.read_bytes())
     if damage == "flipped":

@@ -301,6 +301,24 @@ def test_after_other_epochs_than_the_claim_speaks_of_nothing_is_decided(tmp_path
     assert not short or found.numbers.endswith(f"Undecided: {short}.")
 
 
+def test_a_run_that_stopped_early_was_not_trained_for_as_many_epochs(tmp_path):
+    runs = [
+        a_run("vit-a", epochs=50, epochs_trained=7, **{ACCURACY: 0.9}),
+        a_run("vit-b", epochs=50, epochs_trained=50, **{ACCURACY: 0.5}),
+    ]
+    found = claims.evaluate(claim(epochs=50), frames(tmp_path, runs))
+    assert str(found) == "undecided (would be supported)"
+    assert found.numbers.endswith("Undecided: 7 epochs instead of 50: vit-a.")
+
+
+@pytest.mark.parametrize("margin", [0, "1 %"])
+def test_every_perplexity_is_below_one_beyond_all_numbers(tmp_path, margin):
+    runs = [a_run("vit-a", validation_perplexity_last=144.0),
+            a_run("vit-b", validation_perplexity_last=math.inf)]  # fmt: skip
+    less = claim(of="validation_perplexity_last", are="less", margin=margin)
+    assert claims.evaluate(less, frames(tmp_path, runs)).verdict == "supported"
+
+
 # What the numbers say in words
 
 

@@ -105,6 +105,18 @@ def test_columns_that_came_later_are_empty_in_what_was_kept_before(kept: Path, t
     assert pq.read_schema(kept / "runs.parquet").equals(records.RUNS)
 
 
+@pytest.mark.parametrize("switch", ["carry_state", "compile"])
+def test_a_switch_that_came_later_was_off_in_what_was_kept_before(
+    kept: Path, tmp_path: Path, switch: str
+):
+    keep.keep(a_study(tmp_path / "off", a_run("vit-a", seed=3, **{switch: False})), kept)
+    assert [run[:2] for run in kept_runs(kept) if run[0] == "vit-a"] == [
+        ("vit-a", 1), ("vit-a", 2), ("vit-a", 3),
+    ]  # fmt: skip
+    keep.keep(a_study(tmp_path / "on", a_run("vit-a", seed=4, **{switch: True})), kept)
+    assert [run[:2] for run in kept_runs(kept) if run[0] == "vit-a"] == [("vit-a", 4)]
+
+
 def test_files_of_another_release_are_refused_and_nothing_changes(kept: Path, tmp_path: Path):
     study = a_study(tmp_path / "later", a_run("vit-b"))
     table = pq.read_table(study / "runs.parquet")

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -448,6 +449,25 @@ def test_without_a_compiler_the_run_goes_on_uncompiled_and_says_so(
     assert "install it, name another one in the environment variable CXX" in caplog.text
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch looks in more places")
+def test_without_headers_of_python_the_run_goes_on_uncompiled_and_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: "/nowhere")
+    settled = run.settled(VIT | {"compile": True}, deterministic=False)
+    assert not settled["compile"]
+    assert "no Python.h in /nowhere: training steps are not compiled" in caplog.text
+    assert "install Python's headers (Debian: python3-dev)" in caplog.text
+
+
+@pytest.mark.parametrize("card", [True, False])
+def test_a_gpu_wants_a_c_compiler_too(monkeypatch, caplog, card):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
+    monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
+    monkeypatch.setattr(compilation, "c_compiler", lambda: None)
+    assert run.settled(VIT | {"compile": True}, deterministic=False)["compile"] == (not card)
+    assert ("no C compiler (gcc) on PATH" in caplog.text) == card
+
+
 @pytest.mark.parametrize("card", [True, False])
 @pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("wanted", [True, False, None])
@@ -456,6 +476,7 @@ def test_steps_are_compiled_but_for_the_deterministic_mode_on_a_gpu(
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
     monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
+    monkeypatch.setattr(compilation, "c_compiler", lambda: "gcc 14.2")
     settings = LSTM if wanted is None else VIT | {"compile": wanted}
     expected = settings | {"compile": False} if wanted and card and deterministic else settings
     assert run.settled(settings, deterministic) == expected

@@ -203,6 +203,17 @@ def test_runs_that_differ_in_what_does_not_matter_share_a_prediction(monkeypatch
     assert rows[0]["total"] == rows[1]["total"] < rows[2]["total"]
 
 
+def test_without_momentum_that_optimizer_keeps_nothing():
+    plain = optimizer("momentum")["optimizer"]
+    runs = {
+        f"momentum-{value}": VIT | {"optimizer": plain | {"momentum": value}}
+        for value in (0.0, 0.9)
+    }
+    without, with_it = sizes.predict(runs, MANIFESTS)
+    assert without["optimizer"] == 0
+    assert with_it["optimizer"] == with_it["parameters"]
+
+
 def test_attention_follows_its_formula_for_every_number_of_heads():
     rows = list(sizes.attention())
     assert len(rows) >= 12

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tiny import AUGMENTATION, FIXED, MODELS, settings, sgd, start, timeless
-from trainstudy import memory, nvml
+from trainstudy import memory, nvml, provenance
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.state import Outcome, State
 from trainstudy.trainer import fit
@@ -232,6 +232,29 @@ def test_a_run_that_moves_to_another_machine_says_so(tmp_path, caplog):
     outcome = part(chosen, tmp_path)
     assert outcome.places == ["an abacus, 1 threads", *here]
     assert "started elsewhere (an abacus, 1 threads)" in caplog.text
+
+
+def test_a_run_that_comes_back_keeps_the_place_where_it_was_meanwhile(tmp_path):
+    chosen = settings("vit", epochs=1)
+    state = State(*start(chosen), chosen)
+    (here,) = state.outcome.places
+    state.outcome.places = [here, "an abacus, 1 threads"]
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
+        checkpoints.save(*state.capture())
+    outcome = part(chosen, tmp_path)
+    assert outcome.places == [here, "an abacus, 1 threads", here]
+    assert outcome.earlier_places == [here, "an abacus, 1 threads"]
+
+
+def test_the_commit_is_that_with_which_the_run_began(tmp_path, monkeypatch):
+    chosen = settings("vit", epochs=1)
+    monkeypatch.setattr(provenance, "commit", lambda: "at-the-start")
+    state = State(*start(chosen), chosen)
+    monkeypatch.setattr(provenance, "commit", lambda: "meanwhile")
+    assert state.finish().commit == "at-the-start"
+    with Checkpoints(tmp_path, {}, 600) as checkpoints:
+        checkpoints.save(*state.capture())
+    assert part(chosen, tmp_path).commit == "at-the-start"
 
 
 def test_the_optimizer_keeps_the_memory_format_of_its_weights(tmp_path):

@@ -237,6 +237,8 @@ def test_memory_by_depth_is_told_as_measured_or_predicted(tmp_path):
     ) in told()
     other = a_run("lstm-a", memory_allocated=2**20)  # on a GPU, but of one depth
     assert "Predicted, not measured, peak of GPU memory: vision transformers" in told(other)
+    same = [a_run(f"vit-2{x}", memory_allocated=2**20, **VIT, **{"model.depth": 2}) for x in "ab"]
+    assert "Predicted, not measured, peak of GPU memory: vision transformers" in told(*same)
     assert "Measured peak of GPU memory: vision transformers 7 MiB" in told(
         memory_allocated=7 * 2**20
     )

@@ -191,6 +191,17 @@ def test_a_report_that_alone_has_a_figure_is_the_nearer_one_if_there_is_a_measur
     assert pd.isna(row["spread of A and B"])
 
 
+@pytest.mark.parametrize(("name", "run"), [("vit-against-reports", "lstm-1-adam"),
+                                           ("lstm-against-reports", "vit-2-adamw")])  # fmt: skip
+def test_without_a_run_of_the_family_nothing_stands_beside_the_reports(tmp_path, name, run):
+    reports = pd.read_csv(ROOT / "resources/published.csv")
+    family = run.partition("-")[0]
+    score = "perplexity_published" if family == "lstm" else "accuracy_published"
+    runs = [a_run(run)]
+    metrics = curve(runs[0], "validation", score, 0.5)
+    assert build(name, study(tmp_path, runs, metrics, reports=reports)).empty
+
+
 def test_accuracies_beside_the_reports_are_in_per_cent(tmp_path):
     row = row_of(build("vit-against-reports", beside(tmp_path)), "vit-a", "validation", "accuracy")
     assert row["unit"] == "%"

@@ -67,7 +67,8 @@ COLUMNS = [
 def norm_stability(results: Results) -> pd.DataFrame:
     """Return pre- beside post-norm for every depth and learning rate that the study tried.
 
-    Gradient norms are the largest of the run, before clipping; a diverged run names its step.
+    Gradient norms are the largest of completed epochs, before clipping; a diverged run names its
+    step.
     Runs with the same settings count together, whatever their names.
     """
     known = comparisons.settings(results.runs)

@@ -100,7 +100,7 @@ def spent(results: Results) -> pd.DataFrame:
     """Return what every experiment cost, all seeds together, and last the whole study.
 
     Core-hours are seconds of the run times its threads, for runs without a GPU; energy is what the
-    GPU's driver reports.
+    GPU's driver reports, of runs that shared theirs with none.
     """
     runs = results.runs.assign(hours=results.runs.seconds_total * results.runs.threads / 3600)
     on_cpu = runs.device == "CPU"
@@ -114,7 +114,9 @@ def spent(results: Results) -> pd.DataFrame:
         }
     ).reindex(columns.heads(runs).index)
     total = table.drop(columns="machine").sum(min_count=1).to_frame("all runs").T
-    return pd.concat([table, total.assign(machine="")]).rename_axis("experiment").reset_index()
+    columns.add_mark(table, "shared a GPU", runs[runs.gpu_shared.eq(True)])
+    table = pd.concat([table, total.assign(machine="")]).rename_axis("experiment").reset_index()
+    return table.fillna({"shared a GPU": ""})
 
 
 def memory(results: Results) -> pd.DataFrame:

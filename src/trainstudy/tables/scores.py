@@ -87,7 +87,8 @@ def _against_reports(results: Results, family: str, units: dict[str, str]) -> pd
             own = results.scores(split, f"{metric}_published").droplevel("seed")
             columns.add(table, "measured", own[own.index.isin(table.index)], scale)
             for report in REPORTS:
-                table[report] = results.published_values(report, metric, split) / scale
+                published = results.published_values(report, metric, split)
+                table[report] = published.reindex(table.index) / scale
             table = _with_differences(table)
             columns.add_notes(table, results)
             parts.append(table)
