@@ -53,8 +53,8 @@ def test_its_mistake_is_reported_as_it_says(example):
     example.write_text(example.read_text().replace("model: {depth: 3}", "modle: {depth: 3}"))
     with pytest.raises(config.ConfigError) as caught:
         resolve(example)
-    promised = re.search(r"^config\.yaml(, line \d+, .*)$", README, re.M)[1]
-    assert f"{example}{promised}" in str(caught.value)
+    promised = re.search(r"^The configuration cannot be run.*\n.*$", README, re.M)[0]
+    assert promised.replace("config.yaml", str(example)) in str(caught.value)
 
 
 def test_its_claim_can_be_added_as_it_stands(tmp_path):
@@ -65,7 +65,7 @@ def test_its_claim_can_be_added_as_it_stands(tmp_path):
     assert claims["vit-4-quick"]["than"] == 40
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/clusters.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/clusters.md", "docs/findings.md"])
 def test_what_documents_name_exists(document):
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):

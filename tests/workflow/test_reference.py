@@ -67,5 +67,5 @@ def test_the_readme_shows_what_is_kept(kept: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.syspath_prepend(str(ROOT / "reference"))
     readme = importlib.import_module("readme")
     text = readme.README.read_text(encoding="utf-8")
-    assert readme.filled(text, readme.table(readme.read(kept))) == text
+    assert readme.filled(text, readme.made(readme.read(kept))) == text
     assert "| `vit-2-adamw` |" in text
