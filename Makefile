@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 INSTALLER ?= uv
-CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+# nproc counts what this process may use, but takes OMP_NUM_THREADS for it.
+CORES ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 KEPT ?= full
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -15,6 +16,7 @@ ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 endif
 
+.DEFAULT_GOAL := help
 .PHONY: demo cluster keep reference test test-all bench lint format audit lock clean clean-demo \
   clean-checkpoints clean-results help
 

@@ -141,11 +141,13 @@ def _diverged(runs: pd.DataFrame) -> list[str]:
 
 
 def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
-    """Return in what the runs depart from the reports' data and recipe, or the claim's epochs."""
+    """Return in what the runs depart from the claim's data and epochs, or the reports' recipe."""
     found = []
-    others = rows[rows.dataset != rows.family.map(PUBLISHED_DATASET)]
+    data_of = claim.get("dataset")
+    others = rows[rows.dataset != (data_of or rows.family.map(PUBLISHED_DATASET))]
     if len(others):
-        found.append(f"measured on {_listed(others.dataset)}, which no report used")
+        known = f"not on {data_of}" if data_of else "which no report used"
+        found.append(f"measured on {_listed(others.dataset)}, {known}")
     learned = rows[learned_instead(rows)]
     if len(learned):
         found.append(f"learned embedding, not GPT-1's: {_listed(learned.experiment)}")

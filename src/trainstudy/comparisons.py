@@ -159,6 +159,6 @@ def _title(question: str, rows: pd.DataFrame) -> str:
         shares.append(counted(layers, "layer"))
     if question not in ("optimizers", "networks"):
         shares.append(str(rows["optimizer.name"].iloc[0]))
-    shares.append(f"{int(rows.epochs.iloc[0])} epochs")
+    shares.append(counted(rows.epochs.iloc[0], "epoch"))
     name = {"norm": "pre- and post-norm"}.get(question, question)
     return f"{name} ({', '.join(shares)})"

@@ -117,6 +117,11 @@ def _mirror_checksum(mirror: str, path: str, part: Path) -> str:
     try:
         _transfer(address, sums, LARGEST_SUMS)
         text = sums.read_text(encoding="utf-8")
+    except FetchError as error:
+        raise FetchError(
+            f"{error}\nA mirror has a file SHA256SUMS on top; docs/clusters.md, Without network, "
+            "has the line that writes it."
+        ) from error
     except UnicodeDecodeError as error:
         raise FetchError(f"{address} is no text; make it anew with sha256sum.") from error
     finally:
@@ -124,7 +129,9 @@ def _mirror_checksum(mirror: str, path: str, part: Path) -> str:
     found = re.search(rf"^([0-9a-fA-F]{{64}}) [ *](?:\./)*{re.escape(path)}\r?$", text, re.M)
     if found is None:
         raise FetchError(
-            f"The mirror {mirror} does not have {path}: its SHA256SUMS file has no such line."
+            f"The mirror {mirror} does not have {path}: its SHA256SUMS file has no such line. Add "
+            "the file and its line; without GPT-1's weights language models can learn a table of "
+            "their own (bases.lstm.model.embedding: learned)."
         )
     return found[1].lower()
 

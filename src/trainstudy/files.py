@@ -36,7 +36,13 @@ def whole(file: Path) -> Iterator[Path]:
 
 
 def rename(part: Path, file: Path) -> None:
-    """Give a complete file its final name; content and name are on the disk afterwards."""
+    """Give a complete file its final name; content and name are on the disk afterwards.
+
+    Who may read it follows from the umask, also where a library writes for its owner alone.
+    """
+    mask = os.umask(0o077)
+    os.umask(mask)
+    part.chmod(0o666 & ~mask)
     sync(part)
     part.replace(file)
     sync(file.parent)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from trainstudy import files, records
+from trainstudy import files, grids, records
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,22 @@ def keep(study: Path, kept: Path) -> None:
         if name == "runs":
             _write_overlay(table, kept)
     log.info("%s: %d runs added or renewed, %d kept", kept, new["runs"].num_rows, len(stays))
+
+
+def check_declared(study: Path, declared: Path) -> None:
+    """Raise DataError where a study has experiments that a configuration does not declare.
+
+    What is kept is reported on by that configuration, which would not know them.
+    """
+    experiments = grids.expanded(
+        yaml.safe_load(declared.read_text(encoding="utf-8"))["experiments"]
+    )
+    runs = records.read(study / "runs.parquet", "runs")
+    if unknown := sorted({*runs["experiment"].to_pylist()} - {*experiments}):
+        raise files.DataError(
+            f"{declared} does not declare {', '.join(unknown)}, of {study}: no report could show "
+            "them; add them there, as they were, and keep again"
+        )
 
 
 def _check_alike(added: list[dict], study: Path) -> None:
@@ -130,9 +146,12 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        check_declared(arguments.study, Path("config.yaml"))
         keep(arguments.study, arguments.kept)
-    except (files.DataError, FileNotFoundError) as error:
+    except files.DataError as error:
         parser.exit(1, f"{error}\n")
+    except FileNotFoundError as error:
+        parser.exit(1, f"there is no {error.filename}: {arguments.study} holds no finished study\n")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 import shlex
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from trainstudy import config as settings_of
+
+KEPT = Path("reference")  # the folder of what `make keep` keeps
 
 
 def of(
@@ -11,15 +14,16 @@ def of(
     runs: Collection[str],
     files: Sequence[str] = (),
     typed: Sequence[str] = (),
-    kept: str | None = None,
+    kept: Path | None = None,
 ) -> list[dict]:
     """Return what is missing, family by family, and last all of it where that is more.
 
     `config` as Snakemake merged it and resolve accepted it, `runs` the experiments that are run,
     `files` and `typed` what --configfile and --config were given. Each part names its "family"
     (None for all), its "experiments", and the "command" that adds them to those that are there.
-    Results under the name `kept` are reported on without training: there only what is missing is
-    trained, and `make keep` adds it.
+    Results in the folder `kept` are reported on without training: there only what is missing is
+    trained, and `make keep` adds it, if it made the folder. Otherwise there is no command: they
+    are another study's.
     """
     families: dict[str, list[str]] = {}
     for name in sorted({*config["experiments"]} - {*runs}):
@@ -44,10 +48,13 @@ def _selection(config: dict, runs: Collection[str], added: Collection[str]) -> l
 
 
 def _command(
-    select: Sequence[str], files: Sequence[str], typed: Sequence[str], kept: str | None
-) -> str:
+    select: Sequence[str], files: Sequence[str], typed: Sequence[str], kept: Path | None
+) -> str | None:
+    if kept and kept.parent != KEPT:
+        return None
+    typed = [f"study={kept.name}"] if kept else typed
     words = ["snakemake", "--cores", "4"]
     words += ["--configfile", *files] if files else []
     others = [word for word in typed if not word.startswith("select=")]
     command = shlex.join([*words, "--config", *others, f"select=[{','.join(select)}]"])
-    return f"{command} && make keep KEPT={kept}" if kept else command
+    return f"{command} && make keep KEPT={kept.name}" if kept else command

@@ -273,12 +273,14 @@ def read(
     frames = {name: records.read(Path(files[name]), name).to_pandas() for name in records.SCHEMAS}
     attention = frames.pop("attention")
     known = ", ".join(sorted({*frames["runs"].experiment}))
+    kept_seeds = ", ".join(map(str, sorted({*frames["runs"].seed})))
     frames = {name: frame[frame.experiment.isin(experiments)] for name, frame in frames.items()}
     for name in ("runs", "metrics"):
         frames[name] = frames[name][frames[name].seed.isin(seeds)]
     if frames["runs"].empty:
         raise DataError(
-            f"{files['runs']} has no run of what `select` and `seeds` name; it has {known}"
+            f"the keys `select` and `seeds` name no run that is in {files['runs']}; name some of "
+            f"those that are: experiments {known}; seeds {kept_seeds}"
         )
     return Results(
         **{name: frame.reset_index(drop=True) for name, frame in frames.items()},

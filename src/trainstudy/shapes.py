@@ -12,6 +12,12 @@ import yaml
 NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
 PATHS = (("mirror",), ("measured",))  # keys whose pattern is that of a path
 
+LONGEST = 80  # characters of a key that a place is named by
+KINDS = {
+    "integer": "whole number", "number": "number", "string": "text", "array": "list",
+    "object": "mapping", "boolean": "truth value (true, false)", "null": "null",
+}  # fmt: skip
+
 Find = Callable[[tuple], str]
 
 
@@ -56,13 +62,15 @@ def known(name: str, options) -> str:
     near = difflib.get_close_matches(name, options, n=1)
     if near:
         return f"Did you mean '{near[0]}'?"
-    listed = ", ".join(options[:12]) + (", …" if len(options) > 12 else "")
+    listed = ", ".join(options[:20]) + (", …" if len(options) > 20 else "")
     return f"Possible: {listed or 'none'}."
 
 
 def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
     """Return the (path, sentence) of each thing that one error stands for."""
     path, value = tuple(error.absolute_path), error.instance
+    if "propertyNames" in error.absolute_schema_path and len(str(value)) <= LONGEST:
+        path = (*path, value)  # the instance is a key
     match error.validator:
         case "additionalProperties":
             keys = error.schema.get("properties", {})
@@ -78,15 +86,28 @@ def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
         case "maxLength":
             count = f"{len(value)} characters, of {error.validator_value} at most"
             return [(path, f"{value!r} is too long: {count}. Shorten it.")]
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
+            return [(path, _out_of_range(path, value, error))]
+        case "uniqueItems":
+            return [(path, f"{value!r} has a value twice; remove one.")]
         case "not":
             return [(path, _out_of_place(path, value, bool(error.validator_value)))]
         case "pattern":
             return [(path, _misspelt(path, value))]
         case "type":
-            return [
-                (path, _of_wrong_type(path, value, error.validator_value) or f"{error.message}.")
-            ]
+            return [(path, _of_wrong_type(path, value, error.validator_value))]
     return [(path, f"{error.message}.")]
+
+
+def _out_of_range(path: tuple, value: float, error: jsonschema.ValidationError) -> str:
+    if path[:1] == ("claims",) and error.validator == "maximum":
+        return f"accuracies are shares of 1; write {value / 100:g} for {value} %."
+    bound = {
+        "minimum": "at least", "exclusiveMinimum": "more than",
+        "maximum": "at most", "exclusiveMaximum": "less than",
+    }[error.validator]  # fmt: skip
+    or_none = ", or null for none" if "null" in error.schema.get("type", ()) else ""
+    return f"{value} has to be {bound} {error.validator_value}{or_none}."
 
 
 def _out_of_place(path: tuple, value: object, reserved: bool) -> str:
@@ -100,6 +121,8 @@ def _out_of_place(path: tuple, value: object, reserved: bool) -> str:
 def _misspelt(path: tuple, value: object) -> str:
     if path == ("image",):
         return f"{value!r} holds spaces or control characters, which Snakemake refuses; rename it."
+    if path[:1] == ("claims",) and path[-1] == "margin":
+        return f"{value!r} is no margin; write a number, or a share such as 1 %, of 0 or more."
     if path in PATHS:
         return f"{value!r} holds control characters; remove them."
     return (
@@ -108,8 +131,12 @@ def _misspelt(path: tuple, value: object) -> str:
     )
 
 
-def _of_wrong_type(path: tuple, value: object, wanted: str | list[str]) -> str | None:
+def _of_wrong_type(path: tuple, value: object, wanted: str | list[str]) -> str:
     """Return what to do about the usual slips of YAML and of the command line."""
+    if wanted == "string" and isinstance(value, bool):
+        return "YAML takes no, off, yes, on, false and true for truth values; write it in quotes."
+    if wanted == "string":
+        return f"{value!s} is no text for YAML; write it in quotes: '{value!s}'."
     if path[2:3] == ("grid",) and len(path) == 4:
         return (
             f"{value!r} is no list; write the values of one setting, such as "
@@ -120,8 +147,17 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str]) -> str |
             f"{value!r} has no place in a grid, which takes text, finite numbers, true, false and "
             "null."
         )
+    if wanted == "array" and (value is None or str(value)[:1] in "[{"):
+        said = "nothing" if value is None else repr(value)
+        return f"{said} is no list; write its values in brackets, such as [one, other]."
     if wanted == "array":
         return f"{value!r} is no list; write [{value}]."
+    if wanted == "object" and value is None:
+        return "nothing stands below this key; write its keys there, or remove it."
+    if wanted == "object":
+        return f"{value!r} is no mapping; write keys and values below it, such as key: {value}."
+    if "array" in wanted and "number" in wanted and isinstance(value, str):
+        return f"{value!r} is neither a number nor a list; write [{value}]."
     if value in ("true", "false", "True", "False"):
         return (
             f"{value!r} is text, not true or false. Write it without quotes in a file, and as True "
@@ -140,4 +176,5 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str]) -> str |
         )
     if isinstance(value, int) and _is_whole(None, value) and "number" in wanted:
         return f"{value} is not exact as a real number; write {float(value)!r}."
-    return None
+    kinds = [wanted] if isinstance(wanted, str) else wanted
+    return f"{value!r} is no {' or '.join(KINDS[kind] for kind in kinds)}."

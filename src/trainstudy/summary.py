@@ -129,6 +129,10 @@ def _norm(results: Results) -> Markup | None:
         return None
     if len(leads) == 1:
         [(name, lead)] = leads.items()
+        if not lead:
+            return Markup("Pre- and post-norm end at the same validation accuracy ({}).").format(
+                _name(name)
+            )
         side = "above" if lead > 0 else "below"
         text = Markup("Pre-norm ends {:.2f} points of validation accuracy {} post-norm ({}).")
         return text.format(abs(lead), side, _name(name))

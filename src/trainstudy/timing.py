@@ -21,7 +21,8 @@ def where_time_went(folders: list[Path], runs: list[Path], since: float) -> str:
     lines = []
     for rule, seconds in sorted(spent.items(), key=lambda item: -sum(item[1])):
         total, share = sum(seconds), sum(seconds) / everything
-        lines.append(f"  {rule:<18}{len(seconds):>5} jobs{total:>10,.1f} s{share:>6.0%}")
+        jobs = f"{len(seconds):>5} job{'s' if len(seconds) > 1 else ' '}"
+        lines.append(f"  {rule:<18}{jobs}{total:>10,.1f} s{share:>6.0%}")
     epochs = _seconds_in_epochs([file for file in runs if file.stat().st_mtime >= since])
     if epochs:
         lines.append(f"  (train: {epochs:,.1f} s in epochs; the rest to start, load and save)")

@@ -591,7 +591,9 @@ def test_every_quantity_of_the_schema_is_there(tmp_path):
         ({"than": None}, "claims.mine"),
         ({"are": "equal"}, "the key 'margin' is missing"),
         ({"are": "increasing", "runs": ["vit-a", "vit-b"]}, "no meaning beside the others"),
-        ({"margin": "two percent"}, "claims.mine.margin"),
+        ({"margin": "two percent"}, "'two percent' is no margin; write a number, or a share such"),
+        ({"than": 50}, "claims.mine.than: accuracies are shares of 1; write 0.5 for 50 %."),
+        ({"than": "vit-b"}, "'vit-b' is neither a number nor a list; write [vit-b]."),
         ({"reports": []}, "claims.mine.reports"),
         ({"epochs": 0}, "claims.mine.epochs"),
         ({"epochs": {"run": 10}}, "unknown key. Did you mean 'runs'?"),
@@ -605,6 +607,20 @@ def test_a_mistake_in_the_file_is_explained_with_its_place(tmp_path, change, mes
         config.checked(file, SCHEMA)
     assert message in str(caught.value)
     assert "claims.yaml, line" in str(caught.value)
+
+
+def test_a_claim_may_be_about_data_of_ones_own(tmp_path):
+    runs = [
+        a_run(f"vit-{letter}", dataset="digits", **{ACCURACY: value})
+        for letter, value in (("a", 0.9), ("b", 0.5))
+    ]
+    results = frames(tmp_path, runs)
+    assert claims.evaluate(claim(dataset="digits"), results).verdict == "supported"
+    theirs = claims.evaluate(claim(), results)
+    assert str(theirs) == "undecided (would be supported)"
+    assert theirs.numbers.endswith("Undecided: measured on digits, which no report used.")
+    other = claims.evaluate(claim(dataset="cifar10"), results)
+    assert other.numbers.endswith("Undecided: measured on digits, not on cifar10.")
 
 
 def test_what_greater_needs_is_asked_for(tmp_path):

@@ -515,7 +515,7 @@ MISTAKES = {
         "    epochs: 10",
         "    epochs: ten",
         "bases.lstm.epochs",
-        "'ten' is not of type 'integer'",
+        "'ten' is no whole number",
     ),
     "number for a name": Mistake(
         "      norm: pre",
@@ -527,15 +527,17 @@ MISTAKES = {
         "    batch_size: 16",
         "    batch_size: yes",
         "bases.lstm.batch_size",
-        "True is not of type 'integer'",
+        "True is no whole number",
     ),
     "fraction for a count": Mistake(
         "    batch_size: 16",
         "    batch_size: 16.5",
         "bases.lstm.batch_size",
-        "16.5 is not of type 'integer'",
+        "16.5 is no whole number",
     ),
-    "zero epochs": Mistake("    epochs: 10", "    epochs: 0", "bases.lstm.epochs", "minimum of 1"),
+    "zero epochs": Mistake(
+        "    epochs: 10", "    epochs: 0", "bases.lstm.epochs", "0 has to be at least 1"
+    ),
     "unknown family": Mistake(
         "    family: vit",
         "    family: vti",
@@ -596,13 +598,13 @@ MISTAKES = {
         "      drop_path: null",
         "      drop_path: 1.0",
         "bases.vit.model.drop_path",
-        "1.0 is greater than or equal to the maximum of 1",
+        "1.0 has to be less than 1",
     ),
     "mixing of nothing": Mistake(
         "      mixup: null",
         "      mixup: 0.0",
         "bases.vit.augmentation.mixup",
-        "0.0 is less than or equal to the minimum of 0",
+        "0.0 has to be more than 0",
     ),
     "mixing of single images": Mistake(
         "  pictures: {base: vit}",
@@ -701,10 +703,43 @@ MISTAKES = {
     ),
     "empty selection": Mistake("select: [core]", "select: []", "select", "[] should be non-empty"),
     "seed twice": Mistake(
-        "seeds: [1, 2]", "seeds: [1, 1]", "seeds", "[1, 1] has non-unique elements"
+        "seeds: [1, 2]", "seeds: [1, 1]", "seeds", "[1, 1] has a value twice; remove one."
     ),
     "negative seed": Mistake(
-        "seeds: [1, 2]", "seeds: [1, -2]", "seeds.1", "less than the minimum of 0"
+        "seeds: [1, 2]", "seeds: [1, -2]", "seeds.1", "-2 has to be at least 0"
+    ),
+    "mapping that is none": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, optimizer: sgd}",
+        "experiments.pictures.optimizer",
+        "'sgd' is no mapping; write keys and values below it, such as key: sgd.",
+    ),
+    "experiment without anything": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures:",
+        "experiments.pictures",
+        "nothing stands below this key; write its keys there, or remove it.",
+    ),
+    "date for a name": Mistake(
+        "study: tiny", "study: 2026-11-27", "study", "write it in quotes: '2026-11-27'."
+    ),
+    "truth value for a name": Mistake(
+        "  pictures: {base: vit}",
+        "  no: {base: vit}",
+        "experiments.False",
+        "YAML takes no, off, yes, on, false and true for truth values; write it in quotes.",
+    ),
+    "clipping to nothing": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, gradient_clipping: 0}",
+        "experiments.pictures.gradient_clipping",
+        "0 has to be more than 0, or null for none.",
+    ),
+    "selection of nothing": Mistake(
+        "select: [core]", "select:", "select", "nothing is no list; write its values in brackets"
+    ),
+    "selection that is not closed": Mistake(
+        "select: [core]", "select: '[core'", "select", "'[core' is no list; write its values in"
     ),
     "no seed": Mistake("seeds: [1, 2]", "seeds: []", "seeds", "[] should be non-empty"),
     "warm-up longer than the training": Mistake(
@@ -724,7 +759,7 @@ MISTAKES = {
         "  pictures: {base: vit}",
         "  pictures: {base: vit, early_stopping: 0}",
         "experiments.pictures.early_stopping",
-        "0 is less than the minimum of 1",
+        "0 has to be at least 1",
     ),
     "batch larger than the training set": Mistake(
         "    batch_size: 128",
@@ -766,7 +801,7 @@ MISTAKES = {
         "      crop_scale: [0.8, 1.0]",
         "      crop_scale: [0.8, 1.5]",
         "bases.vit.augmentation.crop_scale.1",
-        "1.5 is greater than the maximum of 1",
+        "1.5 has to be at most 1",
     ),
     "missing key": Mistake(
         "      heads: 8",
@@ -1017,7 +1052,7 @@ def test_what_would_steer_the_terminal_is_shown_and_not_sent(write):
 def test_a_value_of_a_megabyte_is_cut_in_the_message(write):
     message = complaint(write("    epochs: 10", f"    epochs: {'x' * 10**6}"))
     assert ", bases.lstm.epochs: 'xxx" in message
-    assert "is not of type 'integer'." in message
+    assert "is no whole number." in message
     assert len(message) < 1_000
 
 
@@ -1071,7 +1106,7 @@ def test_results_to_report_on_are_looked_for_and_found(write, tmp_path):
 def test_a_count_beyond_the_columns_of_parquet_is_refused(write, key):
     name = key.split(":")[0]
     file = write(f"    {key}\n", f"    {name}: {10**19}\n")
-    assert f"bases.lstm.{name}: {10**19} is greater than the maximum of" in complaint(file)
+    assert f"bases.lstm.{name}: {10**19} has to be at most" in complaint(file)
 
 
 def test_a_whole_number_that_is_no_real_number_is_refused(write):
@@ -1085,7 +1120,7 @@ def test_a_whole_number_that_is_no_real_number_is_refused(write):
 )
 def test_a_whole_number_beyond_those_of_parquet_is_refused(write, setting):
     file = write(setting, f"{setting.partition(':')[0]}: {2**63}")
-    assert f"{2**63} is greater than the maximum of 9007199254740992" in complaint(file)
+    assert f"{2**63} has to be at most 9007199254740992" in complaint(file)
 
 
 @pytest.mark.parametrize(
@@ -1272,7 +1307,7 @@ def test_expanding_twice_is_expanding_once():
 
 GRID_MISTAKES = {
     "empty grid": ("{}", "", "{} should be non-empty"),
-    "no grid": ("3", "", "3 is not of type 'object'"),
+    "no grid": ("3", "", "3 is no mapping; write keys and values"),
     "no list": ("optimizer.lr: 0.1", "optimizer.lr", "0.1 is no list; write the values of one"),
     "a section": (
         "optimizer: {lr: [0.1, 1.0]}",
@@ -1286,17 +1321,17 @@ GRID_MISTAKES = {
     "unknown key": ("zebra: [1, 2]", "zebra", "unknown key. Possible: augmentation, batch_size,"),
     "key without a section": ("lr: [0.1]", "lr", "unknown key. Possible: "),
     "key that ends in a dot": ("optimizer.: [1]", "optimizer.", "unknown key. Possible: lr, "),
-    "key inside a value": ("epochs.few: [1]", "epochs.few", "{'few': 1} is not of type 'integer'"),
-    "key that is no text": ("1: [1]", "", "1 is not of type 'string'"),
+    "key inside a value": ("epochs.few: [1]", "epochs.few", "{'few': 1} is no whole number"),
+    "key that is no text": ("1: [1]", "1", "1 is no text for YAML; write it in quotes: '1'."),
     "key without end": (f"? {'a.' * 50_000}\n      : [1]", "", "100000 characters, of 80 at most."),
     "grid in the grid": ("grid: [1]", "grid", "unknown key. Possible: "),
     "key inside the base": ("base.of: [vit]", "base.of", "unknown key. Did you mean 'base'?"),
     "missing base": ("base: [vit, vti]", "base", "no base 'vti'. Did you mean 'vit'?"),
-    "base that is no name": ("base: [3]", "base.0", "3 is not of type 'string'"),
-    "wrong type": ("optimizer.lr: [0.1, fast]", "optimizer.lr", "'fast' is not of type 'number'."),
+    "base that is no name": ("base: [3]", "base.0", "3 is no text for YAML"),
+    "wrong type": ("optimizer.lr: [0.1, fast]", "optimizer.lr", "'fast' is no number."),
     "exponent without a dot": ("optimizer.lr: [1.0e-2, 1e-3]", "optimizer.lr", "Write 1.0e-3."),
-    "number that is no count": ("epochs: [10, 20.5]", "epochs", "20.5 is not of type 'integer'"),
-    "out of range": ("epochs: [10, -1]", "epochs", "-1 is less than the minimum of 1."),
+    "number that is no count": ("epochs: [10, 20.5]", "epochs", "20.5 is no whole number"),
+    "out of range": ("epochs: [10, -1]", "epochs", "-1 has to be at least 1."),
     "not a number": ("optimizer.lr: [.nan]", "optimizer.lr.0", "nan has no place in a grid, which"),
     "list of lists": (
         "augmentation.crop_scale: [[0.5, 1.0]]",
@@ -1383,7 +1418,7 @@ def test_a_mistake_in_a_grid_of_an_overlay_names_the_overlay(write):
     text = "experiments:\n  tuned:\n    grid:\n      epochs: [many]\n"
     overlay = write(text=text, name="overlay.yaml")
     message = complaint(write(text=STUDY + TUNED), overlay)
-    assert f"{overlay}, line 4, experiments.tuned.grid.epochs: 'many' is not of type" in message
+    assert f"{overlay}, line 4, experiments.tuned.grid.epochs: 'many' is no whole number" in message
 
 
 SCALARS = st.one_of(

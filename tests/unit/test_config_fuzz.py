@@ -74,7 +74,6 @@ def check_dag(merged: dict, runs: dict[str, dict]) -> None:
     assert config.threads(merged["threads"], runs=len(runs), cores=8) >= 1
     for name, run in runs.items():
         assert re.fullmatch(WILDCARDS["experiment"], name)
-        assert re.fullmatch(WILDCARDS["dataset"], run["dataset"])
         assert data.find(run["dataset"]).SOURCES is not None
         assert (ROOT / f"src/trainstudy/models/{run['family']}.py").is_file()
         given = config.training_settings(run)

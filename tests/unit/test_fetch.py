@@ -555,6 +555,7 @@ def test_a_missing_mirror_names_the_key(tmp_path, target, prefix):
     with pytest.raises(FetchError, match="Is the key 'mirror' right") as caught:
         fetch.fetch(PATH, ORIGINAL, target, mirror=f"{prefix}{tmp_path}/none")
     assert f"{tmp_path}/none/SHA256SUMS does not exist" in str(caught.value)
+    assert "A mirror has a file SHA256SUMS on top; docs/clusters.md" in str(caught.value)
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n\n"])

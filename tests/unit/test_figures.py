@@ -239,6 +239,13 @@ def test_optimizers_show_last_scores_and_seconds(tmp_path):
     assert drawing.text.endswith("(optimizer: adamw); the seconds are of several machines.")
 
 
+def test_optimizers_that_are_there_twice_are_told_apart_by_their_rates(tmp_path):
+    runs = [vit("a", 2), vit("b", 2, "sgd"), vit("c", 2, "sgd", **{"optimizer.lr": 0.3})]
+    data = figures.build("optimizers", study(tmp_path, runs)).data
+    choices = data.groupby("experiment").choice.first()
+    assert [*choices] == ["adamw", "sgd 0.001", "sgd 0.3"]
+
+
 def test_depths_carry_whiskers_where_there_are_seeds(tmp_path):
     runs = [
         vit(f"{depth}", depth, seed=seed, validation_accuracy_last=depth / 10 + seed / 100)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 
 from trainstudy import files
 from trainstudy.files import DataError
@@ -33,6 +34,17 @@ def test_a_file_has_its_name_only_once_it_is_complete(tmp_path):
         assert part.suffix == file.suffix  # writers that go by the ending, such as numpy's
     assert file.read_text() == "after"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_who_may_read_a_file_follows_from_the_umask(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        with files.whole(tmp_path / "a.safetensors") as part:
+            save_file({"one": np.ones(3)}, part)  # which writes for its owner alone
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == mode
 
 
 def test_content_and_name_are_on_the_disk_in_that_order(tmp_path, monkeypatch):

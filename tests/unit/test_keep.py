@@ -128,6 +128,16 @@ def test_files_of_another_release_are_refused_and_nothing_changes(kept: Path, tm
     assert kept_runs(kept) == before
 
 
+def test_experiments_that_no_report_would_know_are_not_kept(kept: Path, tmp_path: Path):
+    declared = tmp_path / "config.yaml"
+    declared.write_text("experiments: {vit: {base: vit, grid: {epochs: [1, 2]}}, cnn-a: {}}")
+    study = a_study(tmp_path / "grid", a_run("vit-epochs-2"), a_run("cnn-a"))
+    keep.check_declared(study, declared)
+    study = a_study(tmp_path / "own", a_run("vit-epochs-3"), a_run("cnn-a"))
+    with pytest.raises(files.DataError, match="does not declare vit-epochs-3, of "):
+        keep.check_declared(study, declared)
+
+
 def test_a_broken_file_is_named(kept: Path, tmp_path: Path):
     study = a_study(tmp_path / "later", a_run("vit-b"))
     (study / "metrics.parquet").write_bytes(b"PAR1 and no more")

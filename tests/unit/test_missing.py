@@ -95,5 +95,14 @@ def test_members_of_a_grid_are_missing_and_added_like_experiments_written_out():
 
 
 def test_what_is_kept_is_not_trained_again():
-    (part,) = missing.of(FULL, resolve(select=["core", "longer"]), kept="full")
-    assert part["command"] == "snakemake --cores 4 --config 'select=[cnn]' && make keep KEPT=full"
+    (part,) = missing.of(FULL, resolve(select=["core", "longer"]), kept=Path("reference/full/"))
+    assert part["command"] == (
+        "snakemake --cores 4 --config study=full 'select=[cnn]' && make keep KEPT=full"
+    )
+
+
+@pytest.mark.parametrize("folder", ["results/full", "/data/reference/full", "full"])
+def test_nothing_is_added_to_what_another_study_made(folder):
+    (part,) = missing.of(FULL, resolve(select=["core", "longer"]), kept=Path(folder))
+    assert part["experiments"]
+    assert part["command"] is None

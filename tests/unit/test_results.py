@@ -43,7 +43,7 @@ def test_a_study_of_another_release_is_refused(files):
 
 @pytest.mark.parametrize(("experiments", "seeds"), [(["vit-b"], [42]), (["vit-a"], [1])])
 def test_a_selection_of_which_nothing_is_there_is_refused(files, experiments, seeds):
-    with pytest.raises(DataError, match=r"runs\.parquet has no run .* it has lstm-a, vit-a"):
+    with pytest.raises(DataError, match=r"runs\.parquet; .* lstm-a, vit-a; seeds 42, 43"):
         results.read(files, experiments, seeds, {})
 
 

@@ -182,6 +182,11 @@ def test_pre_and_post_norm_are_compared(sentences):
     assert "on average (-1.00 to +2.50)." in text
 
 
+def test_norms_that_end_alike_are_said_to(sentences):
+    text = sentences(in_norm("pre", 0.6), in_norm("post", 0.6))[-1]
+    assert "Pre- and post-norm end at the same validation accuracy (vit-pre)." in text
+
+
 def test_norms_of_equal_settings_count_together(sentences):
     runs = [in_norm("pre", 0.7), in_norm("post", 0.6), in_norm("post", 0.3, status="diverged")]
     runs[2]["experiment"] = "vit-post-again"

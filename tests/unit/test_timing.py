@@ -34,7 +34,7 @@ def run(folder, seconds: float):
 def test_rules_stand_in_the_order_of_their_time(benchmarks):
     lines = where_time_went([benchmarks], [], since=1000).splitlines()
     assert lines[1].split() == ["train", "2", "jobs", "80.0", "s", "80%"]
-    assert lines[2].split() == ["make_tables", "1", "jobs", "20.0", "s", "20%"]
+    assert lines[2].split() == ["make_tables", "1", "job", "20.0", "s", "20%"]
     assert len(lines) == 3
 
 

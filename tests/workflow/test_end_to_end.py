@@ -30,9 +30,7 @@ def test_parquet_files_hold_every_run_and_obey_their_schemas(finished):
 
 def test_the_end_of_the_output_says_where_the_time_went(finished):
     summary = finished.first_output.split("Where the jobs' time went")[1]
-    jobs = {
-        line.split()[0]: line.split()[1] for line in summary.splitlines()[1:] if " jobs " in line
-    }
+    jobs = {line.split()[0]: line.split()[1] for line in summary.splitlines()[1:] if " job" in line}
     assert jobs == {
         "train": "5", "prepare": "2", "size_models": "1", "aggregate": "1",
         "make_tables": "1", "plot_figures": "1", "write_report": "1",
@@ -175,6 +173,21 @@ def test_a_command_line_override_is_named_in_the_message(fresh):
     output = fresh.snakemake("--dry-run", "--config", "threads=zero", check=False)
     assert "command line" in output
     assert "threads" in output
+
+
+def test_a_run_that_is_not_selected_is_named_with_the_key(fresh):
+    target = "results/tiny/runs/vit-a/42/run.parquet"
+    output = fresh.snakemake("--dry-run", target, "--config", "select=[cnn]", check=False)
+    assert "vit-a is not among the experiments that `select` names; add it or its group" in output
+
+
+def test_another_folder_than_the_projects_is_named(fresh, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    options = ("--directory", "elsewhere", "--configfile", "config.yaml")
+    output = fresh.snakemake("--dry-run", *options, check=False)
+    assert (
+        f"there is no config.yaml in {tmp_path}/elsewhere: run Snakemake in the project's" in output
+    )
 
 
 def test_a_list_of_numbers_on_the_command_line_is_refused_with_the_way_round(fresh):

@@ -121,6 +121,36 @@ def test_touching_source_reruns_nothing(finished):
     assert finished.stale() == {}
 
 
+NOISE = """
+import hashlib
+from trainstudy.data.digits import SHAPE, load, prepare as digits
+from trainstudy.fetch import Source
+KIND, EXAMPLES, ORIGIN, EMBEDDED = "images", 1_295, "noise", False
+SOURCES = {"noise.bin": Source("https://example.org/noise.bin", sha256="%s")}
+
+def prepare(sources):
+    return digits({})
+"""
+
+
+def test_a_new_date_of_large_files_reruns_nothing(fresh, tmp_path):
+    """As a copy of the folder has; Snakemake's own limit of comparing by checksum is 1 MB."""
+    content = b"noise" * 300_000
+    digest = hashlib.sha256(content).hexdigest()
+    (fresh.folder / "src/trainstudy/data/noise.py").write_text(NOISE % digest)
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "noise.bin").write_bytes(content)
+    (mirror / "SHA256SUMS").write_text(f"{digest}  noise.bin\n")
+    prepared = "data/prepared/noise.safetensors"
+    assert fresh.run(prepared, "--config", f"mirror={mirror}") == {"fetch": 1, "prepare": 1}
+    source = fresh.folder / "data/downloads/noise.bin"
+    os.utime(source)
+    assert fresh.stale(prepared) == {}
+    source.write_bytes(b"other" * 300_000)
+    assert fresh.stale(prepared) == {"prepare": 1}
+
+
 @pytest.mark.parametrize(
     ("file", "jobs"),
     [

@@ -32,14 +32,14 @@ def script_of(rule):
 
 def embedding_of(wildcards):
     """Return the pretrained embedding and its manifest, for the experiments that use one."""
-    embedding = RUNS[wildcards.experiment]["model"].get("embedding", "learned")
+    embedding = run_of(wildcards)["model"].get("embedding", "learned")
     prepared = [] if embedding == "learned" else [f"data/prepared/embedding/{embedding}"]
     return collect("{path}.{ending}", path=prepared, ending=["safetensors", "json"])
 
 
 def code_of(wildcards):
     """Return the code that decides this run's result: what all share, its task, model, data set."""
-    run = RUNS[wildcards.experiment]
+    run = run_of(wildcards)
     own = [f"models/{run['family']}", f"data/{run['dataset']}"]
     kind = data.find(run["dataset"]).KIND
     parts = [*TRAINING_CODE, *CODE_OF_KIND[kind], *own]

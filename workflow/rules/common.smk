@@ -1,5 +1,6 @@
 """What all rules share: the settings of every run, and how jobs start."""
 
+import re
 import shlex
 
 from trainstudy import config as settings_of, data, gpt1, grids
@@ -32,6 +33,16 @@ except settings_of.ConfigError as error:
 # From here on every member of a grid is an experiment like the others.
 config["experiments"] = grids.expanded(config["experiments"])
 
+
+def run_of(wildcards):
+    """Return the settings of the run that a job is of."""
+    if wildcards.experiment not in RUNS:
+        raise WorkflowError(
+            f"{wildcards.experiment} is not among the experiments that `select` names; add it or its group there"
+        )
+    return RUNS[wildcards.experiment]
+
+
 RESULTS = f"results/{config['study']}"
 SOURCES = {
     path: source for dataset in data.names() for path, source in data.find(dataset).SOURCES.items()
@@ -43,5 +54,6 @@ containerized: config["image"]
 
 wildcard_constraints:
     experiment="[a-z0-9-]+",
-    dataset="[a-z0-9_]+",
+    dataset="|".join(data.names()),
+    path="|".join(map(re.escape, SOURCES)),
     seed="[0-9]+",

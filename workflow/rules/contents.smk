@@ -20,8 +20,8 @@ GIVEN = {  # on the command line
     "files": [os.path.relpath(file) for file in workflow.overwrite_configfiles or []],
     "typed": workflow.config_settings.config_args or [],
 }
-if KEPT := Path(config["measured"] or "").name:
-    GIVEN = {"typed": [f"study={KEPT}"], "kept": KEPT}
+if config["measured"]:
+    GIVEN = {"kept": Path(config["measured"])}
 MISSING = missing.of(config, RUNS, **GIVEN)
 
 

@@ -10,8 +10,11 @@ sys.path.insert(0, SRC)
 
 from trainstudy import places
 
+if not Path("config.yaml").exists():
+    raise WorkflowError(
+        f"there is no config.yaml in {Path.cwd()}: run Snakemake in the project's folder, {workflow.basedir}"
+    )
 try:
-    if Path("config.yaml").exists():
-        places.read(Path("config.yaml"))
+    places.read(Path("config.yaml"))
 except places.ConfigError as error:
     raise WorkflowError(str(error)) from None

@@ -47,8 +47,7 @@ def asking(estimate):
 
 
 def for_training(wildcards):
-    run = RUNS[wildcards.experiment]
-    return demand.training(run, THREADS, TRAINS_ON_GPU)
+    return demand.training(run_of(wildcards), THREADS, TRAINS_ON_GPU)
 
 
 def for_preparing(wildcards):

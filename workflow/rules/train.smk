@@ -5,8 +5,8 @@ RUN = f"{RESULTS}/runs/{{experiment}}/{{seed}}"
 
 rule train:
     input:
-        prepared=lambda wildcards: f"data/prepared/{RUNS[wildcards.experiment]['dataset']}.safetensors",
-        manifest=lambda wildcards: f"data/prepared/{RUNS[wildcards.experiment]['dataset']}.json",
+        prepared=lambda wildcards: f"data/prepared/{run_of(wildcards)['dataset']}.safetensors",
+        manifest=lambda wildcards: f"data/prepared/{run_of(wildcards)['dataset']}.json",
         embedding=embedding_of,
         code=code_of,
     output:
@@ -26,7 +26,7 @@ rule train:
         # Not a parameter: another interval leaves finished runs as they are.
         checkpoint_seconds=config["checkpoint_seconds"],
     params:
-        settings=lambda wildcards: settings_of.training_settings(RUNS[wildcards.experiment]),
+        settings=lambda wildcards: settings_of.training_settings(run_of(wildcards)),
         deterministic=config["deterministic"],
         # No output: Snakemake deletes those before a job starts.
         checkpoints=f"{RESULTS}/checkpoints/{{experiment}}/{{seed}}",

@@ -25,6 +25,8 @@ import importlib
 import pkgutil
 from types import FunctionType, ModuleType
 
+from trainstudy.fetch import Source
+
 OFFERED: dict[str, type] = {
     "KIND": str, "EXAMPLES": int, "ORIGIN": str, "EMBEDDED": bool, "SOURCES": dict,
     "prepare": FunctionType, "load": FunctionType,
@@ -44,6 +46,21 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def _odd(module: ModuleType) -> list[str]:
+    """Return what a module offers that has the right type and yet is none of a data set."""
+    shape, held_out = getattr(module, "SHAPE", (1, 1, 1)), getattr(module, "HELD_OUT", None)
+    checks = {
+        f"KIND has to be {' or '.join(OFFERED_BY_KIND)}": module.KIND in OFFERED_BY_KIND,
+        "SHAPE has to be (channels, height, width)": len(shape) == 3,
+        "HELD_OUT has to have validation and test": held_out is None
+        or {*held_out} == {"validation", "test"},
+        "SOURCES has to hold fetch.Source": all(
+            isinstance(source, Source) for source in module.SOURCES.values()
+        ),
+    }
+    return [said for said, holds in checks.items() if not holds]
+
+
 def problems() -> list[str]:
     """Return what is wrong with the modules: what they do not offer, and paths of two sources."""
     found: list[str] = []
@@ -59,6 +76,9 @@ def problems() -> list[str]:
                 f"{module.__file__}: lacks {', '.join(lacking)}, or has them of another type; "
                 "data/__init__.py says what a data set offers. Add them, or move the file."
             )
+            continue
+        if odd := _odd(module):
+            found.append(f"{module.__file__}: {'; '.join(odd)}.")
             continue
         for path, source in module.SOURCES.items():
             owner, other = owners.setdefault(path, (name, source))

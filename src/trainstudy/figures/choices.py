@@ -32,10 +32,9 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
     found = comparisons.find(results.runs, question)
     if not found:
         return empty(f"No two runs of this study differ in their {label} alone.")
-    choices = comparisons.settings(results.runs)[column]
-    if column == "layers":
-        choices = choices.dropna().astype(int)
-    data = pd.concat([_numbers(results, one, choices) for one in found], ignore_index=True)
+    data = pd.concat(
+        [_numbers(results, one, _choices(results, one, column)) for one in found], ignore_index=True
+    )
     figure, axes = panels(len(found), 3, 2.9)
     styles = style.of(results.runs)
     for one, row in zip(found, axes, strict=True):
@@ -51,6 +50,16 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
     legend(axes[0, 2], {}, {})
     texts = [_text(results, data, one, label) for one in found]
     return Drawing(figure, "\n".join(texts), data)
+
+
+def _choices(results: Results, one: Comparison, column: str) -> pd.Series:
+    """Return what each experiment chose; optimizers that are there twice with their rates."""
+    known = comparisons.settings(results.runs).loc[[*one.experiments]]
+    if column == "layers":
+        return known[column].astype(int)
+    rates = known["optimizer.lr"].map("{:g}".format)
+    several = known[column].duplicated(keep=False)
+    return known[column].where(~several, known[column] + " " + rates)
 
 
 def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
@@ -91,7 +100,7 @@ def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
             )  # fmt: skip
     if not joined:
         panel.margins(x=0.15)
-        panel.tick_params(axis="x", labelsize=8.5)
+        panel.tick_params(axis="x", labelsize=8.5, rotation=30 if rows.choice.nunique() > 4 else 0)
 
 
 def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> str:

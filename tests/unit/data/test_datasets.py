@@ -104,6 +104,21 @@ def test_what_a_data_set_does_not_offer_is_named_before_anything_runs(added, lac
     assert re.search(rf"birds\.py: lacks {lacks}, or has them of another type", problem)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"KIND": '"image"'}, "KIND has to be images or text."),
+        ({"SHAPE": "(8, 8)"}, "SHAPE has to be (channels, height, width)."),
+        ({"HELD_OUT": '{"val": 143}'}, "HELD_OUT has to have validation and test."),
+        ({"SOURCES": '{"a.csv": "https://x"}'}, "SOURCES has to hold fetch.Source."),
+    ],
+)
+def test_what_a_data_set_offers_of_another_form_is_named_before_anything_runs(added, changed, said):
+    added("birds", **changed)
+    (problem,) = data.problems()
+    assert re.search(rf"birds\.py: {re.escape(said)}$", problem)
+
+
 def test_two_data_sets_cannot_give_one_path_two_files(added):
     one, other = ('{"a/b": Source("https://x.example/b", sha256="%s")}' % (64 * c) for c in "01")
     added("birds", SOURCES=one, EMBEDDED="False")
