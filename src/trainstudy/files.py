@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,6 +46,12 @@ def rename(part: Path, file: Path) -> None:
     sync(part)
     part.replace(file)
     sync(file.parent)
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Delete the files of some names in a folder, whatever their endings."""
+    for file in (file for name in names for file in folder.glob(f"{name}.*")):
+        file.unlink()
 
 
 def sync(path: Path) -> None:

@@ -23,6 +23,8 @@ TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("*.py")))
 FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("*.py")))
 # An earlier study may hold more than is selected.
 SHOWN = {"experiments": sorted(RUNS), "seeds": sorted(config["seeds"])}
+# What only families that are not selected fill: what an earlier selection made of it would look current.
+ABSENT = sorted({*CONTENTS["items"]} - {*ITEMS})
 # An input and no parameter: Snakemake's report prints the parameters of a job in full.
 CLAIMS = ["report/claims.yaml", "workflow/schemas/claims.yaml"]
 
@@ -45,6 +47,7 @@ rule make_tables:
         **asking(for_gathering),
     params:
         **SHOWN,
+        absent=ABSENT,
         titles={name: ITEMS[name]["title"] for name in TABLES},
         families={name: ITEMS[name]["families"] for name in TABLES},
     script:
@@ -70,6 +73,7 @@ rule plot_figures:
         **asking(for_gathering),
     params:
         **SHOWN,
+        absent=ABSENT,
     script:
         "../scripts/plot_figures.py"
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from trainstudy import config, logs, origin, results, tables
+from trainstudy import config, files, logs, origin, results, tables
 
 with logs.job(snakemake.log[0], "make_tables"):
     shown = snakemake.params.experiments, snakemake.params.seeds
     claims = config.checked(*map(Path, snakemake.input.claims))["claims"]
     found = results.read(snakemake.input, *shown, claims)
     titles, families = snakemake.params.titles, snakemake.params.families
+    files.remove(Path(snakemake.output.csv[0]).parent, snakemake.params.absent)
     for csv, page in zip(snakemake.output.csv, snakemake.output.html, strict=True):
         name = Path(csv).stem
         table = tables.build(name, found)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from trainstudy import figures, logs, results
+from trainstudy import figures, files, logs, results
 
 with logs.job(snakemake.log[0], "plot_figures"):
     shown = snakemake.params.experiments, snakemake.params.seeds
     found = results.read(snakemake.input, *shown, claims={})  # none is drawn
-    for file in map(Path, snakemake.output.svg):
+    drawn = [*map(Path, snakemake.output.svg)]
+    files.remove(drawn[0].parent, snakemake.params.absent)
+    for file in drawn:
         figures.save(figures.build(file.stem, found), file.parent, file.stem)
