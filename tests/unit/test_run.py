@@ -599,7 +599,7 @@ def test_all_that_decides_a_run_is_part_of_what_its_checkpoint_belongs_to(digits
 def test_a_run_that_went_on_elsewhere_names_its_earlier_places(digits):
     def machine(*places: str) -> dict:
         outcome = trainer.Outcome(places=[*places])
-        columns = run._provenance_columns(arrays.load(digits), torch.device("cpu"), outcome)
+        columns = run._provenance_columns(arrays.load(digits), torch.device("cpu"), outcome, {})
         return json.loads(columns["machine"])
 
     assert (
