@@ -205,6 +205,15 @@ def test_the_text_compares_no_runs_of_different_length(tmp_path):
     ]
 
 
+def test_the_text_counts_the_seeds_that_were_trained_so_long(tmp_path):
+    runs = [vit("a", 2, seed=1), vit("a", 2, seed=2)]
+    metrics = rows(runs[0]) + [row for row in rows(runs[1]) if row["epoch"] < 3]
+    text = figures.build("vit-curves-epochs", study(tmp_path, runs, metrics)).text
+    assert text == (
+        "All runs: after 3 epochs, validation accuracy of vit-a, 1 of 2 seeds (40.0 %)."
+    )
+
+
 @pytest.mark.parametrize("value", [math.inf, math.nan])
 @pytest.mark.parametrize("axis", ["epochs", "seconds"])
 def test_a_value_that_is_no_number_is_left_out_of_its_curve(tmp_path, value, axis):

@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from trainstudy import comparisons, style
 from trainstudy.figures import labels
 from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers, written
-from trainstudy.quantities import counted
+from trainstudy.quantities import counted, number
 from trainstudy.results import FAMILIES, Results, at_main_place, finished
 
 COSTS = {"parameters_trained": "trained parameters", "seconds_total": "seconds of the whole run"}
@@ -118,6 +118,6 @@ def _accuracy_text(data: pd.DataFrame, column: str) -> str:
         parts.append(
             f"{FAMILIES[family]}: best validation accuracy "
             f"{written(best.validation_accuracy_best, 'accuracy')} by {best.experiment}, "
-            f"{best[column]:,.0f} {COSTS[column]}."
+            f"{number(best[column])} {COSTS[column]}."
         )
     return "\n".join(parts)

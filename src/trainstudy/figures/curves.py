@@ -131,8 +131,15 @@ def _text(data: pd.DataFrame, one: Comparison) -> str:
     if rows.empty:
         return f"{title}: every run shared a GPU, or completed no epoch."
     last = rows.groupby("experiment").last().sort_values("value")
+    most = rows.groupby("experiment").seeds.max()
+    last.index = [_with_seeds(name, last.seeds[name], most[name]) for name in last.index]
     said = [_ends(int(epochs), own.value, metric) for epochs, own in last.groupby("epoch")]
     return f"{title}: {'; '.join(said)}."
+
+
+def _with_seeds(name: str, seeds: int, most: int) -> str:
+    """Return a name, with how many seeds were trained so long where some were not."""
+    return name if seeds == most else f"{name}, {seeds} of {counted(most, 'seed')}"
 
 
 def _ends(epochs: int, values: pd.Series, metric: str) -> str:
