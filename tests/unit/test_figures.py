@@ -249,10 +249,10 @@ def test_optimizers_show_last_scores_and_seconds(tmp_path):
 
 
 def test_optimizers_that_are_there_twice_are_told_apart_by_their_rates(tmp_path):
-    runs = [vit("a", 2), vit("b", 2, "sgd"), vit("c", 2, "sgd", **{"optimizer.lr": 0.3})]
+    runs = [vit("a", 2, "sgd", **{"optimizer.lr": 0.3}), vit("b", 2, "sgd"), vit("c", 2)]
     data = figures.build("optimizers", study(tmp_path, runs)).data
-    choices = data.groupby("experiment").choice.first()
-    assert [*choices] == ["adamw", "sgd 0.001", "sgd 0.3"]
+    assert [*data.choice.unique()] == ["adamw", "sgd 0.001", "sgd 0.3"]
+    assert [*data.experiment.unique()] == ["vit-c", "vit-b", "vit-a"]
 
 
 def test_depths_carry_whiskers_where_there_are_seeds(tmp_path):

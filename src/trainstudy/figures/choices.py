@@ -53,8 +53,9 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
 
 
 def _choices(results: Results, one: Comparison, column: str) -> pd.Series:
-    """Return what each experiment chose; optimizers that are there twice with their rates."""
+    """Return what each experiment chose, in order; optimizers there twice with their rates."""
     known = comparisons.settings(results.runs).loc[[*one.experiments]]
+    known = known.sort_values([column, "optimizer.lr"], kind="stable")
     if column == "layers":
         return known[column].astype(int)
     rates = known["optimizer.lr"].map("{:g}".format)
@@ -66,7 +67,7 @@ def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFr
     """Return a row for each run, metric and split: mean and half the 95 % interval."""
     runs = finished(_side_by_side(results, one))
     rows = []
-    for name in one.experiments:
+    for name in choices.index:
         own = runs[runs.experiment == name]
         columns = {(SECONDS, "train"): "seconds_training"} | {
             (metric, split): f"{split}_{metric}_last"
@@ -100,7 +101,7 @@ def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
             )  # fmt: skip
     if not joined:
         panel.margins(x=0.15)
-        panel.tick_params(axis="x", labelsize=8.5, rotation=30 if rows.choice.nunique() > 4 else 0)
+        panel.tick_params(axis="x", labelsize=8.5, rotation=90 if rows.choice.nunique() > 4 else 0)
 
 
 def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> str:
