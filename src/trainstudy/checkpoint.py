@@ -110,9 +110,9 @@ class Checkpoints(Unsaved):
                 continue
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 log.warning("checkpoint %s is damaged and not used: %s", file, error)
-                if not isinstance(
-                    error, OSError
-                ):  # the next save would put it before the sound one
+                # The next save would put it in the place of the sound one. What could not be read
+                # may be whole.
+                if not isinstance(error, OSError):
                     with suppress(OSError):
                         file.unlink()
                 continue

@@ -150,8 +150,8 @@ def main() -> None:
         keep(arguments.study, arguments.kept)
     except files.DataError as error:
         parser.exit(1, f"{error}\n")
-    except FileNotFoundError as error:
-        parser.exit(1, f"there is no {error.filename}: {arguments.study} holds no finished study\n")
+    except FileNotFoundError as error:  # pyarrow's has the file as its text alone
+        parser.exit(1, f"{arguments.study} holds no finished study; there is no {error}\n")
 
 
 if __name__ == "__main__":

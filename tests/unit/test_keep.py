@@ -1,5 +1,6 @@
 """Results of several sittings in one folder."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -126,6 +127,17 @@ def test_files_of_another_release_are_refused_and_nothing_changes(kept: Path, tm
     with pytest.raises(files.DataError, match=r"runs\.parquet.* run too many .*lacks experiment"):
         keep.keep(study, kept)
     assert kept_runs(kept) == before
+
+
+def test_a_folder_without_a_study_is_named(tmp_path: Path, monkeypatch, capsys):
+    (tmp_path / "config.yaml").write_text("experiments: {}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["keep", "results/none", "reference/none"])
+    with pytest.raises(SystemExit) as ended:
+        keep.main()
+    assert ended.value.code == 1
+    said = "results/none holds no finished study; there is no results/none/runs.parquet\n"
+    assert capsys.readouterr().err == said
 
 
 def test_experiments_that_no_report_would_know_are_not_kept(kept: Path, tmp_path: Path):

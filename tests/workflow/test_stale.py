@@ -122,7 +122,6 @@ def test_touching_source_reruns_nothing(finished):
 
 
 NOISE = """
-import hashlib
 from trainstudy.data.digits import SHAPE, load, prepare as digits
 from trainstudy.fetch import Source
 KIND, EXAMPLES, ORIGIN, EMBEDDED = "images", 1_295, "noise", False
