@@ -7,6 +7,8 @@ INSTALLER ?= uv
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 KEPT ?= full
 VENV := .venv
+# Named, because make 3.81 (macOS) runs simple lines without a shell and then ignores the next line.
+SHELL := /bin/bash
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Without compiled bytecode every start of Snakemake takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,8 +42,10 @@ reference: $(VENV)/run.installed
 	cp results/reference-$(KEPT)/tables/*.csv reference/$(KEPT)/tables/
 	cp results/reference-$(KEPT)/report.html reference/$(KEPT)/
 	cp results/reference-$(KEPT)/figures/measured-against-published.png reference/$(KEPT)/
-	cp results/reference-$(KEPT)/figures/vit-curves-epochs.png reference/$(KEPT)/
-	PYTHONPATH=src python reference/readme.py reference/$(KEPT)
+	# README shows this one.
+	if [ $(KEPT) = full ]; then \
+	  cp results/reference-full/figures/vit-curves-epochs.png reference/full/ && \
+	  PYTHONPATH=src python reference/readme.py reference/full; fi
 	@echo "The report: $(CURDIR)/reference/$(KEPT)/report.html"
 
 # A process of its own for every core. Each computes with one thread, or they would wait for one another.
@@ -119,7 +123,7 @@ help:
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name one: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/%.installed: requirements/%.txt requirements/installer.txt | $(VENV)/bin/python
 ifeq ($(INSTALLER),pip)

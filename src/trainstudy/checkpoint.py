@@ -176,9 +176,10 @@ class Checkpoints(Unsaved):
     def remove(self) -> None:
         """Delete the checkpoints; the run is finished and its results are written.
 
-        Raises Interrupted, and keeps them, where nobody is left who would take the results.
+        Raises Interrupted, and keeps them, where the run was told to stop: whoever started it may
+        then be gone, or discard the results.
         """
-        if self._orphaned():
+        if self._should_stop():
             raise Interrupted
         shutil.rmtree(self.folder, ignore_errors=True)
 

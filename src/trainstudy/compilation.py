@@ -1,7 +1,9 @@
-"""Compiled training steps, and the compiler that they take."""
+"""Compiled training steps, the compiler that they take, and where compiled code lies."""
 
+import hashlib
 import logging
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -12,6 +14,8 @@ from typing import cast
 
 import torch
 from torch import nn
+
+from trainstudy import precision
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,19 @@ def lacking(on_gpu: bool) -> tuple[str, str] | None:
             "install it, name another one in the environment variable CC",
         )
     return None
+
+
+def keep_apart() -> None:
+    """Give code that is compiled for this kind of processor a folder of its own.
+
+    It lies in the one that jobs share, TORCHINDUCTOR_CACHE_DIR; torch looks code up there by the
+    model, and not by the processor whose instructions and width of vectors it was made for.
+    """
+    shared = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    kind = f"{platform.machine()} {' '.join(sorted(precision.processor_flags()))}"
+    own = hashlib.sha256(kind.encode()).hexdigest()[:12]
+    if shared and Path(shared).name != own:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(shared, own)
 
 
 def _described(command: list[str]) -> str | None:

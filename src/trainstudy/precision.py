@@ -32,14 +32,14 @@ def chosen(wanted: str) -> str:
 
 def _multiplies_bf16() -> bool:
     if not torch.cuda.is_available():
-        return bool(PROCESSORS & _processor_flags())
+        return bool(PROCESSORS & processor_flags())
     if torch.version.hip:
         return True
     cards = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     return all(card.major >= 8 for card in cards)  # from Ampere on
 
 
-def _processor_flags() -> set[str]:
+def processor_flags() -> set[str]:
     """Return what Linux says the first processor can do; empty on other systems."""
     try:
         lines = CPUINFO.read_text().splitlines()

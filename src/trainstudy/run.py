@@ -57,6 +57,7 @@ def train(
     """
     torch.set_num_threads(threads)
     settings = settled(settings, deterministic)
+    compilation.keep_apart()
     _choose_algorithms(deterministic, exact=settings["precision"] == "fp32")
     releases = provenance.versions()  # now: they may be renewed while the run trains
     dataset = data.find(settings["dataset"]).load(prepared)
@@ -194,6 +195,9 @@ def _compiler(settings: dict, dataset: Dataset, deterministic: bool) -> str | No
 def _model(
     settings: dict, seed: int, dataset: Dataset, embedding: Dataset | None
 ) -> torch.nn.Module:
+    if (settings["model"].get("embedding") == "gpt1") != (embedding is not None):
+        # A model that learned a table of its own would be recorded as one with GPT-1's.
+        raise ValueError("a prepared embedding goes with settings that name gpt1, and only those")
     table = None if embedding is None else torch.from_numpy(embedding.arrays["embedding"])
     torch.manual_seed(stream(seed, 0, "initialisation").initial_seed())
     return models.build(settings["family"], settings["model"], dataset.manifest, table)

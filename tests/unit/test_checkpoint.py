@@ -411,6 +411,15 @@ def test_a_run_whose_parent_was_killed_during_its_tests_keeps_its_checkpoints(
     assert load(tmp_path) == 1.0
 
 
+def test_a_run_that_was_told_to_stop_while_it_wrote_its_results_keeps_its_checkpoints(tmp_path):
+    with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
+        checkpoints.save({"value": 1.0, "nan": float("nan")}, tensors(1.0))
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            checkpoints.remove()
+    assert load(tmp_path) == 1.0
+
+
 def test_a_process_whose_parent_was_killed_begins_no_evaluation(tmp_path, orphan):
     with Checkpoints(tmp_path, IDENTITY, 600) as checkpoints:
         orphan()

@@ -11,7 +11,7 @@ from torch._inductor import config as inductor
 
 from test_trainer import run, settings, start, timeless, values
 from tiny import AUGMENTATION, MODELS
-from trainstudy import compilation, trainer
+from trainstudy import compilation, precision, trainer
 from trainstudy.step import try_batches
 from trainstudy.trainer import fit
 
@@ -133,3 +133,20 @@ def test_code_generated_for_this_machine_trains_alike(tmp_path, monkeypatch):
     )
     again = run(chosen | {"compile": True})
     assert timeless(again) == timeless(compiled)
+
+
+def test_code_is_compiled_for_each_kind_of_processor_apart(tmp_path, monkeypatch):
+    def folder(*flags: str) -> str:
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+        monkeypatch.setattr(precision, "processor_flags", lambda: {*flags})
+        compilation.keep_apart()
+        compilation.keep_apart()  # a second run in the process
+        return os.environ["TORCHINDUCTOR_CACHE_DIR"]
+
+    wide, narrow = folder("avx2", "avx512f"), folder("avx2")
+    assert wide == folder("avx512f", "avx2")
+    assert wide != narrow
+    assert Path(wide).parent == Path(narrow).parent == tmp_path
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    compilation.keep_apart()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ  # torch's own, which nobody shares

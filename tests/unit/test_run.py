@@ -1,6 +1,7 @@
 """One run from settings and prepared data to its three files, on a few small digits and words."""
 
 import copy
+import errno
 import json
 import os
 import re
@@ -170,6 +171,25 @@ def train(
         **vars(files),
     )
     return files
+
+
+def test_checkpoints_stay_until_all_results_are_written(tmp_path, digits, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "save_file", full)  # of the weights, the last of the three files
+    with pytest.raises(OSError, match="No space left"):
+        train(tmp_path, VIT, digits)
+    monkeypatch.undo()
+    assert train(tmp_path, VIT, digits).facts["resumes"] == 1
+
+
+def test_no_run_is_recorded_with_an_embedding_that_it_has_not(tmp_path, words, table):
+    with pytest.raises(ValueError, match="goes with settings that name gpt1"):
+        train(tmp_path, LSTM, words)
+    own = LSTM | {"model": LSTM["model"] | {"embedding": "learned"}}
+    with pytest.raises(ValueError, match="goes with settings that name gpt1"):
+        train(tmp_path, own, words, table)
 
 
 @pytest.fixture(scope="module")

@@ -225,13 +225,34 @@ def test_a_mirror_with_a_wrong_checksum_stops_and_sets_the_file_aside(fresh, tmp
     assert (folder / "vocab_40000.bpe.rejected").exists()
 
 
-def test_gpt1s_embedding_comes_out_of_the_pipeline(fresh, tmp_path):
-    """Of weights like the published ones, but with five words, three numbers each."""
+FIVE_WORDS = """
+KIND, TOKENIZER, VOCABULARY, EXAMPLES = "text", "gpt1", 5, 200
+EMBEDDED, ORIGIN, SOURCES = True, "five words in a circle", {}
+
+
+def prepare(sources):
+    import numpy as np
+
+    tokens = (np.arange(200) % 5 + 1).astype(np.uint16)
+    splits = ("train", "validation", "test")
+    counts = dict.fromkeys(splits, 400)
+    return {f"{split}.tokens": tokens for split in splits}, {"vocabulary": 6, "bytes": counts}
+
+
+def load(file):
+    from trainstudy import arrays
+
+    return arrays.load(file)
+"""
+
+
+def test_gpt1s_embedding_comes_out_of_the_pipeline_and_stays_frozen(fresh, tmp_path):
+    """Of weights like the published ones, but for five words."""
     code = fresh.folder / "src/trainstudy/gpt1.py"
     sizes = "VOCABULARY, SIZE, POSITIONS = 40_478, 768, 512"
     assert sizes in code.read_text()
-    code.write_text(code.read_text().replace(sizes, "VOCABULARY, SIZE, POSITIONS = 5, 3, 2"))
-    weights, sums = np.arange(25, dtype=np.float32), ""
+    code.write_text(code.read_text().replace(sizes, "VOCABULARY, SIZE, POSITIONS = 5, 768, 2"))
+    weights, sums = np.arange(6_000, dtype=np.float32), ""
     (tmp_path / "gpt1").mkdir()
     for index, part in enumerate(np.split(weights, [4, 12])):
         file = tmp_path / f"gpt1/params_{index}.npy"
@@ -244,7 +265,17 @@ def test_gpt1s_embedding_comes_out_of_the_pipeline(fresh, tmp_path):
     prepared = "data/prepared/embedding/gpt1.safetensors"
     assert fresh.run(prepared) == {"fetch": 3, "prepare_embedding": 1}
     table = arrays.load(fresh.folder / prepared).arrays["embedding"]
-    assert table.tolist() == [[0, 0, 0], *np.arange(6, 21).reshape(5, 3).tolist()]
+    assert table.tolist() == [[0] * 768, *np.arange(1_536, 5_376).reshape(5, 768).tolist()]
+    (fresh.folder / "src/trainstudy/data/five.py").write_text(FIVE_WORDS)
+    lstm = fresh.config["bases"]["lstm"]
+    lstm |= {"dataset": "five", "sequence_length": 8}
+    lstm["model"] |= {"embedding": "gpt1", "embedding_size": 768}
+    fresh.write_config()
+    done = "runs/lstm-a/42/run.parquet"
+    assert fresh.run(f"results/tiny/{done}") == {"prepare": 1, "train": 1}
+    run = pd.read_parquet(fresh.result(done)).iloc[0]
+    assert run["model.embedding"] == "gpt1"
+    assert run.parameters_total - run.parameters_trained == table.size
 
 
 def test_the_published_tokens_come_out_of_the_pipeline(fresh, mirror):

@@ -1,13 +1,16 @@
 """What the profiles ask for, and the script that tells cluster-generic how a Slurm job fares."""
 
+import hashlib
 import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-STATUS = Path(__file__).parents[2] / "profiles/cluster-generic/status.sh"
+PROFILES = Path(__file__).parents[2] / "profiles"
+STATUS = PROFILES / "cluster-generic/status.sh"
 FORGOTTEN = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
 DOWN = "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1"
 
@@ -57,6 +60,38 @@ def test_training_jobs_take_turns_on_the_gpus_there_are(finished, arguments, ord
     output = finished.snakemake("--cores", "2", *runs, "--forcerun", "train", *arguments)
     events = re.findall(r"^local(rule) train:|^(Finished) jobid: \d+ \(Rule: train\)", output, re.M)
     assert [begun or ended for begun, ended in events] == order
+
+
+def test_files_are_fetched_where_snakemake_runs(fresh, tmp_path):
+    """Nodes of a cluster often have no network."""
+    file = tmp_path / "gpt1/vocab_40000.bpe"
+    file.parent.mkdir()
+    file.write_text("#version: 0.2\n")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    (tmp_path / "SHA256SUMS").write_text(f"{digest}  gpt1/{file.name}\n")
+    fetched = f"data/downloads/gpt1/{file.name}"
+    arguments = ("--workflow-profile", "cluster-generic", "--config", f"mirror={tmp_path}")
+    fresh.snakemake(fetched, *arguments, "--cluster-generic-submit-cmd", "exit 1")
+    assert (fresh.folder / fetched).read_text() == file.read_text()
+
+
+@pytest.mark.parametrize("name", ["slurm", "cluster-generic", "kubernetes"])
+def test_every_profile_reruns_what_the_default_one_does(name):
+    ours, default = (
+        yaml.safe_load((PROFILES / one / "config.yaml").read_text()) for one in (name, "default")
+    )
+    for key in ("rerun-triggers", "rerun-incomplete", "max-checksum-file-size"):
+        assert ours[key] == default[key], key
+
+
+def test_jobs_elsewhere_are_sent_with_the_threads_that_they_take(fresh):
+    """auto is one thread there, however many cores this machine has for how few runs."""
+    output = fresh.snakemake(
+        *("--dry-run", "results/tiny/runs/vit-a/42/run.parquet", "--cores", "16"),
+        *("--workflow-profile", "cluster-generic", "--config", "threads=auto"),
+    )
+    job = output.partition("rule train:")[2]
+    assert "threads:" not in job.partition("\n\n")[0]  # Snakemake prints none for one
 
 
 def test_the_default_profile_cuts_no_threads_of_a_job_elsewhere(fresh):

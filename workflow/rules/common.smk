@@ -9,12 +9,13 @@ from trainstudy import config as settings_of, data, gpt1, grids
 # instead of returning them after every step: 1.75 times the tokens per second for the language
 # models on two cores. Those beyond 64 MiB it returns: keeping them too was no faster, and with a
 # learned embedding memory crept up. glibc reads these names before Python starts; elsewhere they do
-# nothing. Compiled steps are shared by all runs.
+# nothing. Compiled steps are shared by all runs. And exec, which a bash before 5.1 does not do by itself:
+# training learns that Snakemake was killed from the end of its parent, which must be Snakemake.
 shell.prefix(
     f"set -euo pipefail; export PYTHONNOUSERSITE=1 PYTHONPATH={shlex.quote(SRC)} "
     "MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=10000000000 "
     "MALLOC_TOP_PAD_=268435456 "
-    f"TORCHINDUCTOR_CACHE_DIR={shlex.quote(str(Path('data/compiled').resolve()))}; "
+    f"TORCHINDUCTOR_CACHE_DIR={shlex.quote(str(Path('data/compiled').resolve()))}; exec "
 )
 
 try:

@@ -20,11 +20,16 @@ ASKED = {
 TRAINS_ON_GPU = str(ASKED.get("gpu", GPUS)) != "0" or "gpu" in ASKED.get("gres", "")
 
 
-# A job on a cluster has no cores of ours to divide: there `auto` is one thread.
+# A job on a cluster has no cores of ours to divide: there `auto` is one thread, where it is sent from
+# (which has a number of nodes, --jobs) as where it runs.
 THREADS = settings_of.threads(
     config["threads"],
     runs=len(RUNS) * len(config["seeds"]),
-    cores=None if workflow.remote_exec else workflow.resource_settings.cores,
+    cores=(
+        None
+        if workflow.remote_exec or workflow.resource_settings.nodes
+        else workflow.resource_settings.cores
+    ),
 )
 
 

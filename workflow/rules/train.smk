@@ -39,7 +39,15 @@ rule size_models:
         manifests=collect("data/prepared/{dataset}.json", dataset=DATASETS),
         code=collect(
             "src/trainstudy/{part}.py",
-            part=["sizes", "losses", "mixing", "optimizers", *TASKS_CODE, *MODELS],
+            part=[
+                "sizes",
+                "losses",
+                "mixing",
+                "optimizers",
+                "models/__init__",
+                *TASKS_CODE,
+                *MODELS,
+            ],
         )
         + script_of("size_models"),
     output:
