@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -70,7 +71,7 @@ class Side:
         assert self.process.stdout
         answer = self.process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the benchmark's worker {self.process.args} died")
+            raise RuntimeError(f"the benchmark's worker {self.process.args!r} died")
         result = json.loads(answer)
         self.memory = result["memory"]
         if keep:
@@ -98,7 +99,10 @@ def compare(case: str, rounds: int) -> dict:
     settings = experiment(case, {})
     units = settings["batch_size"] * settings.get("sequence_length", 1)
     flops = count_flops(case)
-    found = {"unit": "tokens" if "sequence_length" in settings else "images", "flops": flops}
+    found: dict[str, Any] = {
+        "unit": "tokens" if "sequence_length" in settings else "images",
+        "flops": flops,
+    }
     for name, side in sides.items():
         low, middle, high = spread(side.seconds)
         found[name] = {

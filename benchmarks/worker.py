@@ -91,9 +91,10 @@ def ours(
     return lambda: advance(next(steps))
 
 
-def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], None]:
+def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], object]:
     """Return the textbook's training step."""
     size, model_settings = settings["batch_size"], settings["model"]
+    model: torch.nn.Module
     if settings["family"] == "lstm":
         model = textbook.LanguageModel(table, model_settings["hidden"], model_settings["layers"])
         tokens = torch.from_numpy(data.arrays["train.tokens"].astype(np.int64))
@@ -144,7 +145,7 @@ def _status(name: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {name}")
 
 
-def on_cpu(step: Callable[[], None], steps: int) -> list[float]:
+def on_cpu(step: Callable[[], object], steps: int) -> list[float]:
     """Return the seconds of every step."""
     times = []
     for _ in range(steps):
@@ -154,7 +155,7 @@ def on_cpu(step: Callable[[], None], steps: int) -> list[float]:
     return times
 
 
-def on_gpu(step: Callable[[], None], steps: int) -> list[float]:
+def on_gpu(step: Callable[[], object], steps: int) -> list[float]:
     """Return the mean seconds of a step, once: waiting for each would stop the queue."""
     torch.cuda.synchronize()
     began = time.perf_counter()

@@ -1,10 +1,12 @@
 """What all tests share."""
 
+import fcntl
 import os
 import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,22 +43,27 @@ def chromium() -> str:
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None and shutil.which("apt-get") and os.geteuid() == 0:
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-            done = subprocess.run(
-                ["apt-get", "-q", *arguments],
-                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            if done.returncode:
-                pytest.skip(
-                    f"needs Chromium, and apt-get could not install it: {done.stdout[-500:]}"
-                )
-        found = shutil.which("chromium")
+        with Path(tempfile.gettempdir(), "chromium.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one worker installs it, the others wait
+            found = shutil.which("chromium") or installed()
     if found is None:
         pytest.skip("needs Chromium: install it (Debian: apt install chromium) and run again")
     return found
+
+
+def installed() -> str | None:
+    """Install Chromium with apt-get, and return where it is; skip the test where that fails."""
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+        done = subprocess.run(
+            ["apt-get", "-q", *arguments],
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode:
+            pytest.skip(f"needs Chromium, and apt-get could not install it: {done.stdout[-500:]}")
+    return shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,9 @@ def test_a_folder_without_a_study_is_named(tmp_path: Path, monkeypatch, capsys):
     assert capsys.readouterr().err == said
 
 
-def test_experiments_that_no_report_would_know_are_not_kept(kept: Path, tmp_path: Path):
+def test_experiments_that_no_report_would_know_are_not_kept(
+    kept: Path, tmp_path: Path, monkeypatch
+):
     declared = tmp_path / "config.yaml"
     declared.write_text("experiments: {vit: {base: vit, grid: {epochs: [1, 2]}}, cnn-a: {}}")
     study = a_study(tmp_path / "grid", a_run("vit-epochs-2"), a_run("cnn-a"))
@@ -148,6 +150,13 @@ def test_experiments_that_no_report_would_know_are_not_kept(kept: Path, tmp_path
     study = a_study(tmp_path / "own", a_run("vit-epochs-3"), a_run("cnn-a"))
     with pytest.raises(files.DataError, match="does not declare vit-epochs-3, of "):
         keep.check_declared(study, declared)
+    before = kept_runs(kept)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["keep", "own", str(kept)])
+    with pytest.raises(SystemExit) as ended:
+        keep.main()
+    assert ended.value.code == 1
+    assert kept_runs(kept) == before
 
 
 def test_a_broken_file_is_named(kept: Path, tmp_path: Path):

@@ -139,7 +139,10 @@ def test_a_training_process_whose_snakemake_was_killed_stops_and_the_next_goes_o
 def test_a_second_snakemake_in_the_folder_is_refused_and_harms_nothing(long):
     with started(long, LONG, "--cores", "1") as snakemake:
         wait_for(lambda: epochs_done(long) >= 1)
+        (training,) = training_processes(long.folder)
+        os.kill(training, signal.SIGSTOP)  # lest it ends before the second has begun
         refused = long.snakemake("--cores", "1", LONG, check=False)
+        os.kill(training, signal.SIGCONT)
         assert "LockException" in refused
         assert snakemake.wait(timeout=120) == 0, output(long)
     assert the_run(long)["resumes"] == 0
