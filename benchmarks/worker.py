@@ -4,6 +4,7 @@ It reads a number of steps per line and answers with one line of JSON: seconds p
 their mean), and the peak of memory beyond what the process held before the model was made.
 """
 
+import importlib
 import itertools
 import json
 import sys
@@ -91,8 +92,17 @@ def ours(
     return lambda: advance(next(steps))
 
 
-def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callable[[], object]:
-    """Return the textbook's training step."""
+def photographs(data: Dataset) -> textbook.Photographs:
+    """Return the images as the textbook has them."""
+    mean, deviation = data.manifest["mean"], data.manifest["deviation"]
+    pixels, labels = data.arrays["train.images"], data.arrays["train.labels"]
+    return textbook.Photographs(pixels, labels, mean, deviation)
+
+
+def plain(
+    settings: dict, data: Dataset, images: textbook.Photographs | None, table, device: torch.device
+) -> Callable[[], object]:
+    """Return the textbook's training step; `images` are those of `data`, where it has any."""
     size, model_settings = settings["batch_size"], settings["model"]
     model: torch.nn.Module
     if settings["family"] == "lstm":
@@ -108,9 +118,7 @@ def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callabl
         else:
             model = models.build("cnn", model_settings, data.manifest)
             model = model.to(memory_format=torch.contiguous_format)  # as layers come
-        pixels, labels = data.arrays["train.images"], data.arrays["train.labels"]
-        manifest = data.manifest
-        images = textbook.Photographs(pixels, labels, manifest["mean"], manifest["deviation"])
+        assert images
         stream = textbook.image_batches(images, size, device)
     model = model.to(device).train()
     wanted = settings["optimizer"]
@@ -122,6 +130,15 @@ def plain(settings: dict, data: Dataset, table, device: torch.device) -> Callabl
     else:
         optimizer = torch.optim.AdamW(weights, wanted["lr"], weight_decay=wanted["weight_decay"])
     return lambda: textbook.step(model, optimizer, next(stream))
+
+
+def load_libraries() -> None:
+    """Load what either side loads on its way, so that it counts as memory of neither.
+
+    torch's optimizers load its compiler, ours only where steps are compiled.
+    """
+    for name in ("torch._dynamo", "torch._inductor.compile_fx", "torchvision.transforms"):
+        importlib.import_module(name)
 
 
 def reset_peak(device: torch.device) -> int:
@@ -175,8 +192,13 @@ def main() -> None:
     table = None
     if settings["family"] == "lstm":
         table = torch.randn(vocabulary, settings["model"]["embedding_size"], device=device) * 0.1
+    load_libraries()
+    images = photographs(data) if side == "textbook" and settings["family"] != "lstm" else None
     before = reset_peak(device)
-    step = (ours if side == "ours" else plain)(settings, data, table, device)
+    if side == "ours":
+        step = ours(settings, data, table, device)
+    else:
+        step = plain(settings, data, images, table, device)
     for line in sys.stdin:
         times = on_gpu(step, int(line)) if device.type == "cuda" else on_cpu(step, int(line))
         print(json.dumps({"seconds": times, "memory": peak(device) - before}), flush=True)

@@ -47,7 +47,8 @@ def fit(
         elif task.device.type == "cuda":  # whose libraries would load in the first epoch's time
             try_batches(task, model)
         if task.device.type == "cuda":
-            task.evaluate(model, "validation")
+            for split in ("validation", "test"):  # their last parts have sizes of their own
+                task.evaluate(model, split)
     state = State(task, model, settings, card)
     _resume(state, checkpoints)
     state.add_compiling(compiling)

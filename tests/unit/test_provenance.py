@@ -2,7 +2,6 @@
 
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -120,7 +119,7 @@ def program(folder, monkeypatch):
 
     def program(name: str, text: str) -> None:
         file = folder / name
-        file.write_text(f"#!{sys.executable}\n{text}\n")
+        file.write_text(f"#!/bin/sh\n{text}\n")
         file.chmod(0o755)
         monkeypatch.setenv("PATH", str(folder))
 
@@ -128,11 +127,11 @@ def program(folder, monkeypatch):
 
 
 def test_the_driver_is_what_nvidia_smi_says_of_the_first_gpu(program):
-    program("nvidia-smi", "print('535.104.05'); print('535.104.05')")
+    program("nvidia-smi", "echo 535.104.05; echo 535.104.05")
     assert provenance.driver() == "535.104.05"
 
 
-@pytest.mark.parametrize("text", ["raise SystemExit(9)", "pass"])
+@pytest.mark.parametrize("text", ["exit 9", ":"])
 def test_a_driver_that_does_not_answer_is_none(program, text):
     program("nvidia-smi", text)
     assert provenance.driver() is None
