@@ -68,12 +68,12 @@ def statements(found: results.Results) -> list[str]:
 
 def _row(runs: pd.DataFrame, score: str, beside: pd.Series) -> str:
     name = runs.experiment.iloc[0]
-    values = [beside.measured, *(beside[report] for report in results.REPORTS)]
+    theirs = [_written(beside[report], score) for report in results.REPORTS]
     timed, several = runs.dropna(subset="seconds_training"), results.places(runs).nunique() > 1
     inside = {True: "yes", False: "no"}.get(beside.inside, "–")
     cells = [
-        f"`{name}`", str(len(runs)), *(_written(value, score) for value in values),
-        inside, _with_interval(list(runs[f"test_{score}_best"]), score),
+        f"`{name}`", str(len(runs)), _with_interval(beside.measured, beside.half, score), *theirs,
+        inside, _with_interval(*estimates.interval(list(runs[f"test_{score}_best"])), score),
         _seconds(timed, several),
         columns.joined(runs, runs.precision + ", " + results.places(runs)).item(),
     ]  # fmt: skip
@@ -89,9 +89,9 @@ def _seconds(timed: pd.DataFrame, several: bool) -> str:
     return f"{mean:,.{1 if mean >= 1 else 2}f}{where}"
 
 
-def _with_interval(values: list[float], score: str) -> str:
-    mean, half = estimates.interval(values)
-    return _written(mean, score) + ("" if half is None else f" ± {_number(half, score)}")
+def _with_interval(mean: float, half: float | None, score: str) -> str:
+    spread = "" if half is None or pd.isna(half) else f" ± {_number(half, score)}"
+    return _written(mean, score) + spread
 
 
 def _written(value: float, score: str) -> str:

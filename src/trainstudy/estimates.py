@@ -12,6 +12,7 @@ LEVEL = 0.95
 # Of a time, by how much equal runs differed on the machines measured (docs/performance.md).
 SPREAD_OF_TIMES = 0.15
 RISE = 0.02  # of the validation loss above its lowest value, from which a run counts as over-fitted
+SINCE = 3  # epochs without a lower one; losses of single epochs go up and down by more than RISE
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None]:
@@ -75,8 +76,8 @@ def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     `gap` is validation minus training loss, in the best and in the last epoch; `growth` their
     difference; `rise` the validation loss of the last epoch relative to the lowest, minus 1. The
     best epoch is that of the lowest validation loss. Verdict: "over-fitted" where the loss rose by
-    more than 2 % while the training loss fell on, else "not over-fitted"; "too short" before the
-    second epoch.
+    more than 2 % since an epoch that lies three or more back, while the training loss fell on, else
+    "not over-fitted"; "too short" before the fourth epoch.
     """
     loss = metrics[(metrics.metric == "loss") & metrics.split.isin(["train", "validation"])]
     keys = ["experiment", "seed"]
@@ -89,13 +90,15 @@ def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
         gap = curve.validation - curve.train
         rise = curve.validation[last] / curve.validation[best] - 1
         fell = curve.train[last] < curve.train[best]
-        verdict = "over-fitted" if rise > RISE and fell else "not over-fitted"
+        since = len(curve.loc[best:]) - 1
+        over = rise > RISE and fell and since >= SINCE
+        verdict = "over-fitted" if over else "not over-fitted"
         rows.append(
             dict(zip(keys, key, strict=True))
             | {"best_loss_epoch": best, "last_epoch": last}
             | {"loss_lowest": curve.validation[best], "loss_last": curve.validation[last]}
             | {"gap_best": gap[best], "gap_last": gap[last], "gap_growth": gap[last] - gap[best]}
-            | {"rise": rise, "verdict": "too short" if len(curve) < 2 else verdict}
+            | {"rise": rise, "verdict": verdict if len(curve) > SINCE else "too short"}
         )
     return pd.DataFrame(rows, columns=OVER_FITTING)
 

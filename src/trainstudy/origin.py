@@ -36,12 +36,8 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _code_of_several(runs: pd.DataFrame) -> str:
-    """Name the families whose runs on one data set were made by several versions of the code.
-
-    A run that was recorded before there were digests of the code is told by its commit.
-    """
-    made = runs.code.fillna(runs.commit)
-    counts = made.groupby([runs.family, runs.dataset]).nunique()
+    """Name the families whose runs on one data set were made by several versions of the code."""
+    counts = results.versions(runs).groupby([runs.family, runs.dataset]).nunique()
     several = counts[counts > 1].sort_index(level="family", key=results.by_family)
     return "; ".join(
         f"{results.FAMILIES[family]} on {dataset}: {count} versions"

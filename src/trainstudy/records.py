@@ -1,6 +1,6 @@
 """The two tables every number is taken from: metric rows and runs, with their Parquet schemas."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -127,6 +127,15 @@ def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def check(columns: Collection[str]) -> None:
+    """Raise ValueError for settings that the table of runs has no column for."""
+    if unknown := sorted({*columns} - {field.name for field in SETTINGS}):
+        raise ValueError(
+            f"no column for the settings {', '.join(unknown)}: add each to SETTINGS in records.py, "
+            "with its type"
+        )
 
 
 def write(rows: list[dict], schema: pa.Schema, file: Path) -> None:

@@ -28,14 +28,14 @@ def render(
     figures: Path,
     results: Results,
     missing: list[dict],
-    planned: int,
+    declared: int,
 ) -> str:
     """Return the page.
 
     `page` is the folder of template, style and scripts, `contents` all items that a study may show,
     `captions` the folder of their .rst texts, `figures` that of the SVG files with the texts and
-    numbers beside them, `missing` what missing.of returns, `planned` the number of runs that the
-    configuration declares, selected or not.
+    numbers beside them, `missing` what missing.of returns, `declared` the number of experiments in
+    the configuration, selected or not.
     """
     families = {*results.runs.family}
     shown = {name: item for name, item in contents.items() if families & {*item["families"]}}
@@ -52,7 +52,7 @@ def render(
         scripts=scripts,
         script_hashes=" ".join(_hash(script) for script in scripts),
         banners=origin.banners(results.runs),
-        summary=summary.sentences(results, planned),
+        summary=summary.sentences(results, declared),
         sections=_sections(contents, items),
         missing=missing,
         families=FAMILIES,

@@ -143,6 +143,12 @@ class Results:
         return set(self.runs.experiment[same])
 
     @cached_property
+    def timed_by_reports(self) -> set[str]:
+        """The comparable experiments of which a report gives the seconds of an epoch."""
+        told = self.published.experiment[self.published.metric == "seconds_per_epoch"]
+        return self.comparable & {*told}
+
+    @cached_property
     def data(self) -> dict[str, str]:
         """The data set of every experiment, with how it departs from that of the reports."""
         runs = self.runs
@@ -191,6 +197,11 @@ def places(runs: pd.DataFrame) -> pd.Series:
     pairs = zip(machines(runs), runs.device, threads, strict=True)
     named = [name if device != "CPU" else f"{name}, {count}" for name, device, count in pairs]
     return pd.Series(named, index=runs.index, dtype=object)
+
+
+def versions(runs: pd.DataFrame) -> pd.Series:
+    """Return by which code every run was made: its digest or, without one, its commit."""
+    return runs.code.fillna(runs.commit)
 
 
 def _at_usual_places(
@@ -244,6 +255,16 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
 def at_main_place(runs: pd.DataFrame) -> pd.DataFrame:
     """Return those of some runs that were made where most experiments were."""
     return runs[places(runs) == _main_place(runs)]
+
+
+def on_main_dataset(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return those of some runs that learned from the data set of most experiments.
+
+    Scores compare on one data set only. Of equals it is that of most runs, then the first by name.
+    """
+    counts = runs.groupby("dataset").experiment.agg(["nunique", "size"]).reset_index()
+    ranked = counts.sort_values(["nunique", "size", "dataset"], ascending=[False, False, True])
+    return runs[runs.dataset == next(iter(ranked.dataset), None)]
 
 
 def _machine(device: str, machine: str) -> str:

@@ -1,7 +1,6 @@
 """The first sentences of the page, written from the results: what came out, in short."""
 
 from collections.abc import Iterable
-from statistics import fmean
 
 import pandas as pd
 from markupsafe import Markup
@@ -16,21 +15,23 @@ from trainstudy.results import (
     Results,
     at_main_place,
     finished,
+    on_main_dataset,
     places,
+    versions,
 )
 
 ANSWERS = "Questions of the study"
 LOWER_IS_BETTER = {"perplexity"}
 
 
-def sentences(results: Results, planned: int) -> list[Markup]:
+def sentences(results: Results, declared: int) -> list[Markup]:
     """Return paragraphs: how much ran, each family, questions of the study, the reports' claims.
 
-    `planned` is the number of runs that the configuration declares, selected or not.
+    `declared` is the number of experiments in the configuration, selected or not.
     """
     runs = results.runs
     families = [family for family in FAMILIES if (runs.family == family).any()]
-    paragraphs = [_counts(runs, planned), *(_family(results, family) for family in families)]
+    paragraphs = [_counts(runs, declared), *(_family(results, family) for family in families)]
     answers = [_norm(results), _networks(results), _over_fitting(results), _memory(results)]
     if found := [answer for answer in answers if answer]:
         answer = Markup(" ").join(found)
@@ -38,11 +39,11 @@ def sentences(results: Results, planned: int) -> list[Markup]:
     return [*paragraphs, statements(results)] if results.claims else paragraphs
 
 
-def _counts(runs: pd.DataFrame, planned: int) -> Markup:
+def _counts(runs: pd.DataFrame, declared: int) -> Markup:
     seeds = sorted(runs.seed.unique())
-    text = Markup("<strong>{} of {} planned runs</strong> are here: {}, {}.").format(
-        len(runs), planned, counted(runs.experiment.nunique(), "experiment"),
-        f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds",
+    text = Markup("<strong>{} of {} declared experiments</strong> are here, in {} ({} {}).").format(
+        runs.experiment.nunique(), declared, counted(len(runs), "run"),
+        "seed" if len(seeds) == 1 else "seeds", ", ".join(map(str, seeds)),
     )  # fmt: skip
     diverged = runs[runs.status == "diverged"]
     if len(diverged):
@@ -51,13 +52,12 @@ def _counts(runs: pd.DataFrame, planned: int) -> Markup:
 
 
 def _family(results: Results, family: str) -> Markup:
-    own = results.runs.experiment[results.runs.family == family]
-    runs = results.side_by_side(own, "seconds_training").query("status == 'finished'")
+    runs = results.runs[(results.runs.family == family) & (results.runs.status == "finished")]
     if runs.empty:
         return Markup("<strong>{}.</strong> No run finished.").format(FAMILIES[family])
     parts = [
         _best(runs, SCORE[family]),
-        _fastest(runs, results.several_places),
+        _fastest(results, {*runs.experiment}),
         _published(results, family),
     ]
     return Markup("<strong>{}.</strong> {}").format(FAMILIES[family], Markup(" ").join(parts))
@@ -66,13 +66,16 @@ def _family(results: Results, family: str) -> Markup:
 def _best(runs: pd.DataFrame, score: str) -> Markup:
     """Say which experiment does best on validation data, at its best epoch, and how on test data.
 
-    The validation data choose, so that the test score beside them is not a chosen one.
+    The validation data choose, so that the test score beside them is not a chosen one. Of several
+    data sets it is that of most experiments.
     """
+    several, runs = runs.dataset.nunique() > 1, on_main_dataset(runs)
     best = _leader(runs, score)
     if best.empty:
         return Markup("No run has a validation {}.").format(score)
     seeds = len(best)
-    return Markup("{} {} validation {} {}{}, test {}{}.").format(
+    return Markup("{}{} {} validation {} {}{}, test {}{}.").format(
+        f"Of those on {runs.dataset.iloc[0]}, " if several else "",
         _name(best.experiment.iloc[0]),
         "generalises best:" if runs.experiment.nunique() > 1 else "reaches",
         score,
@@ -96,19 +99,27 @@ def _leader(runs: pd.DataFrame, score: str) -> pd.DataFrame:
     return done[done.experiment == name]
 
 
-def _fastest(runs: pd.DataFrame, several_places: bool) -> Markup:
-    """Say which experiment trains fastest and which slowest, by seconds per training epoch."""
-    timed = runs[runs.seconds_training.notna()]
+def _fastest(results: Results, experiments: set[str]) -> Markup:
+    """Say which experiment trains fastest and which slowest, by seconds per training epoch.
+
+    Of those that the reports timed, where there are any.
+    """
+    told = experiments & results.timed_by_reports
+    runs = results.side_by_side(told or experiments, "seconds_training")
+    timed = runs[(runs.status == "finished") & runs.seconds_training.notna()]
     if timed.empty:
         return Markup("No run was timed.")
     own = at_main_place(timed)
-    where = Markup(" (on {})").format(places(own).iloc[0]) if several_places else ""
+    notes = [f"on {places(own).iloc[0]}"] if results.several_places else []
+    notes += ["by several versions of the code"] if versions(own).nunique() > 1 else []
+    where = Markup(" ({})").format(", ".join(notes)) if notes else ""
     seconds = _means(own, "seconds_training").sort_values()
     if len(seconds) == 1:
         return Markup("An epoch of {} takes {}{}.").format(
             _name(seconds.index[0]), written(seconds.iloc[0], "seconds"), where
         )
-    return Markup("{} trains fastest, {} per epoch; {} is slowest, {}{}.").format(
+    return Markup("{}{} trains fastest, {} per epoch; {} is slowest, {}{}.").format(
+        "Of those that the reports timed, " if told else "",
         _name(seconds.index[0]), written(seconds.iloc[0], "seconds"),
         _name(seconds.index[-1]), written(seconds.iloc[-1], "seconds"), where,
     )  # fmt: skip
@@ -136,20 +147,30 @@ def _norm(results: Results) -> Markup | None:
         side = "above" if lead > 0 else "below"
         text = Markup("Pre-norm ends {:.2f} points of validation accuracy {} post-norm ({}).")
         return text.format(abs(lead), side, _name(name))
+    least, most = min(leads, key=leads.__getitem__), max(leads, key=leads.__getitem__)
     return Markup(
-        "Pre-norm ends above post-norm in {} of {} pairs, by {:+.2f} points of validation accuracy "
-        "on average ({:+.2f} to {:+.2f})."
+        "Pre-norm ends above post-norm in {} of {} pairs: by {:+.2f} points of validation accuracy "
+        "where it leads most ({}), by {:+.2f} where least ({})."
     ).format(
         sum(lead > 0 for lead in leads.values()), len(leads),
-        fmean(leads.values()), min(leads.values()), max(leads.values()),
+        leads[most], _name(most), leads[least], _name(least),
     )  # fmt: skip
 
 
 def _networks(results: Results) -> Markup | None:
-    """Say how the best CNN compares with the best vision transformer, in accuracy and size."""
+    """Say how the best CNN compares with the best vision transformer, in accuracy and size.
+
+    On the data set of most of them.
+    """
+    images = results.runs[results.runs.family.isin(["cnn", "vit"])]
+    runs = on_main_dataset(images)
+    where = f" on {runs.dataset.iloc[0]}" if images.dataset.nunique() > 1 else ""
     parts = []
-    for family, text in (("cnn", "The best CNN, {},"), ("vit", "the best vision transformer, {},")):
-        best = _leader(results.runs[results.runs.family == family], "accuracy")
+    for family, text in (
+        ("cnn", f"The best CNN{where}, {{}},"),
+        ("vit", "the best vision transformer, {},"),
+    ):
+        best = _leader(runs[runs.family == family], "accuracy")
         if best.empty:
             return None
         parts.append(
@@ -168,9 +189,12 @@ def _over_fitting(results: Results) -> Markup | None:
     if verdicts.empty:
         return None
     return Markup(
-        "{} of {} over-fit: the validation loss ended more than {:.0f} % above its lowest while "
-        "the training loss fell on."
-    ).format((verdicts == "over-fitted").sum(), counted(len(verdicts), "run"), 100 * estimates.RISE)
+        "{} of {} over-fit: the validation loss ended more than {:.0f} % above its lowest, of {} "
+        "or more epochs before, while the training loss fell on."
+    ).format(
+        (verdicts == "over-fitted").sum(), counted(len(verdicts), "run"),
+        100 * estimates.RISE, estimates.SINCE,
+    )  # fmt: skip
 
 
 def _memory(results: Results) -> Markup | None:
@@ -257,18 +281,19 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
 
     Only experiments that a report names and that were trained on the report's data. CNNs count at
     their best epoch and by the textbook estimator, the others at the last epoch and by the reports'
-    estimator, which is how each was published. `away` is the distance to the nearer report: a
-    difference of accuracies, and a fraction of the published perplexity. `inside` says whether the
-    measured score lies between A and B.
+    estimator, which is how each was published. `half` is half the 95 % interval of the measured
+    mean, `away` its distance to the nearer report: a difference of accuracies, and a fraction of
+    the published perplexity. `inside` says whether it lies between A and B.
     """
     score, runs = SCORE[family], finished(results.runs)
     own = runs[(runs.family == family) & runs.experiment.isin(results.comparable)]
     if family == "cnn":
-        measured = _means(own, f"validation_{score}_best")
+        scores = own.set_index("experiment")[f"validation_{score}_best"]
     else:
-        scores = results.scores("validation", f"{score}_published").groupby("experiment").mean()
-        measured = scores[scores.index.isin(own.experiment)]
-    table = pd.DataFrame({"measured": measured})
+        scores = results.scores("validation", f"{score}_published").droplevel("seed")
+        scores = scores[scores.index.isin(own.experiment)]
+    found = {name: estimates.interval([*own]) for name, own in scores.dropna().groupby(level=0)}
+    table = pd.DataFrame.from_dict(found, orient="index", columns=["measured", "half"])
     for report in REPORTS:
         table[report] = results.published_values(report, score, "validation")
     table = table.dropna(subset="measured").dropna(subset=list(REPORTS), how="all")

@@ -224,6 +224,7 @@ def test_a_value_that_is_no_number_is_left_out_of_its_curve(tmp_path, value, axi
     figures.save(drawing, tmp_path, "figure")
     for panel in drawing.figure.axes:
         assert all(math.isfinite(end) for end in panel.get_ylim())
+    assert not np.isinf(drawing.data.value).any()
 
 
 # Choices
@@ -253,6 +254,13 @@ def test_optimizers_that_are_there_twice_are_told_apart_by_their_rates(tmp_path)
     data = figures.build("optimizers", study(tmp_path, runs)).data
     assert [*data.choice.unique()] == ["adamw", "sgd 0.001", "sgd 0.3"]
     assert [*data.experiment.unique()] == ["vit-c", "vit-b", "vit-a"]
+
+
+def test_optimizers_of_one_rate_are_told_apart_by_what_else_they_differ_in(tmp_path):
+    decays = {"d": 0.0, "e": 0.1}
+    runs = [vit(name, 2, **{"optimizer.weight_decay": decay}) for name, decay in decays.items()]
+    data = figures.build("optimizers", study(tmp_path, [*runs, vit("f", 2, "sgd")])).data
+    assert [*data.choice.unique()] == ["adamw, weight decay 0", "adamw, weight decay 0.1", "sgd"]
 
 
 def test_depths_carry_whiskers_where_there_are_seeds(tmp_path):
@@ -425,6 +433,22 @@ def test_what_is_compared_is_drawn_with_the_seconds_of_one_machine(tmp_path):
     measured = beside.data.query("metric == 'seconds_per_epoch'").set_index("experiment").measured
     assert measured.to_dict() == {"vit-2-adamw": 5, "vit-2-sgd": 9}
     assert f"Vision transformers: seconds on {HERE}." in beside.text
+
+
+def test_runs_that_no_report_timed_do_not_choose_the_machine_of_the_seconds(tmp_path):
+    others = [vit(name, 2, machine=OTHER_MACHINE) for name in ("x", "y", "z")]
+    results = study(tmp_path, [vit("2", 2), *others], reports=REPORTS)
+    drawing = figures.build("measured-against-published", results)
+    seconds = drawing.data.query("metric == 'seconds_per_epoch'").set_index("experiment")
+    assert seconds.measured.to_dict() == {"vit-2": 2}
+    assert f"Vision transformers: seconds on {HERE}." in drawing.text
+
+
+def test_figures_say_that_an_embedding_was_learned(tmp_path):
+    own = {"model.layers": 1, "model.embedding": "learned", "dataset": "wikitext2"}
+    results = study(tmp_path, [run("lstm-a", **own)])
+    drawing = figures.build("lstm-curves-epochs", results)
+    assert drawing.figure.get_supxlabel() == "data: learned embedding instead of GPT-1's"
 
 
 def test_accuracy_against_seconds_is_of_one_machine(tmp_path):

@@ -42,7 +42,7 @@ def page(tmp_path):
         inputs = frames(tmp_path / "frames", list(runs), metrics, **sizes([*runs]))
         figures = tmp_path / "figures"
         return report.render(
-            PAGE, study, contents, CAPTIONS, figures, inputs, [*missing], planned=len(runs)
+            PAGE, study, contents, CAPTIONS, figures, inputs, [*missing], declared=len(runs)
         )
 
     return render

@@ -184,6 +184,15 @@ def test_checkpoints_stay_until_all_results_are_written(tmp_path, digits, monkey
     assert train(tmp_path, VIT, digits).facts["resumes"] == 1
 
 
+def test_a_setting_that_no_column_takes_is_told_before_anything_is_trained(
+    tmp_path, digits, monkeypatch
+):
+    monkeypatch.setattr(run.trainer, "fit", lambda *_: pytest.fail("it was trained"))
+    own = VIT | {"model": VIT["model"] | {"width": 3}}
+    with pytest.raises(ValueError, match=r"no column for the settings model\.width: add each"):
+        train(tmp_path, own, digits)
+
+
 def test_no_run_is_recorded_with_an_embedding_that_it_has_not(tmp_path, words, table):
     with pytest.raises(ValueError, match="goes with settings that name gpt1"):
         train(tmp_path, LSTM, words)

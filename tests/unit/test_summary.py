@@ -14,24 +14,24 @@ VIT = {"validation_accuracy_best": 0.6, "test_accuracy_best": 0.59, "best_epoch"
 def sentences(tmp_path):
     """Return the paragraphs as plain text, the one about numbers first."""
 
-    def write(*runs: dict, metrics=(), reports=None, planned: int = 24) -> list[str]:
+    def write(*runs: dict, metrics=(), reports=None, declared: int = 24) -> list[str]:
         results = frames(tmp_path, list(runs), list(metrics), reports)
-        return [text.striptags() for text in summary.sentences(results, planned)]
+        return [text.striptags() for text in summary.sentences(results, declared)]
 
     return write
 
 
-def test_planned_and_diverged_runs_are_counted(sentences):
+def test_declared_and_diverged_runs_are_counted(sentences):
     runs = [
         a_run("vit-a", 1, **VIT),
         a_run("vit-a", 2, **VIT),
         a_run("vit-b", 1, status="diverged"),
     ]
     assert sentences(*runs)[0] == (
-        "3 of 24 planned runs are here: 2 experiments, 2 seeds. Diverged: vit-b."
+        "2 of 24 declared experiments are here, in 3 runs (seeds 1, 2). Diverged: vit-b."
     )
-    assert sentences(a_run("vit-a", 7, **VIT), planned=1)[0] == (
-        "1 of 1 planned runs are here: 1 experiment, seed 7."
+    assert sentences(a_run("vit-a", 7, **VIT), declared=1)[0] == (
+        "1 of 1 declared experiments are here, in 1 run (seed 7)."
     )
 
 
@@ -178,8 +178,10 @@ def test_pre_and_post_norm_are_compared(sentences):
     assert "Pre-norm ends 2.50 points of validation accuracy above post-norm (vit-pre)." in text
     others = [in_norm("pre", 0.6, epochs=9), in_norm("post", 0.61, epochs=9)]
     text = sentences(*pair, *others)[-1]
-    assert "above post-norm in 1 of 2 pairs, by +0.75 points" in text
-    assert "on average (-1.00 to +2.50)." in text
+    assert (
+        "Pre-norm ends above post-norm in 1 of 2 pairs: by +2.50 points of validation accuracy "
+        "where it leads most (vit-pre), by -1.00 where least (vit-pre9)."
+    ) in text
 
 
 def test_norms_that_end_alike_are_said_to(sentences):
@@ -216,16 +218,30 @@ def test_the_best_vision_transformer_is_the_same_in_every_sentence(sentences):
         assert "the best vision transformer, vit-a, validates 60.00 %" in questions
 
 
+def test_scores_on_different_data_are_not_compared(sentences):
+    high = VIT | {"validation_accuracy_best": 0.99}
+    runs = [a_run("vit-a", **VIT), a_run("cnn-a", **VIT), a_run("vit-b", dataset="digits", **high)]
+    _, vit, cnn, questions = sentences(*runs)
+    assert "On vit-b" not in vit
+    assert "Of those on cifar10, vit-a reaches validation accuracy 60.00 %" in vit
+    assert "cnn-a reaches" in cnn
+    assert "The best CNN on cifar10, cnn-a, validates 60.00 %" in questions
+    assert "the best vision transformer, vit-a, validates 60.00 %" in questions
+
+
 def test_runs_that_over_fit_are_counted(sentences):
     runs = [a_run("vit-a", **VIT), a_run("vit-b", **VIT), a_run("vit-c", **VIT)]
     metrics = [
         row
-        for run, losses in zip(runs, ((2, 3), (2, 1), (2,)), strict=True)
-        for split, values in (("train", (2, 1)[: len(losses)]), ("validation", losses))
+        for run, losses in zip(runs, ((2, 3, 3, 3), (4, 3, 2, 1), (2, 3)), strict=True)
+        for split, values in (("train", (5, 4, 3, 2)[: len(losses)]), ("validation", losses))
         for row in curve(run, split, "loss", *values)
     ]
     text = sentences(*runs, metrics=metrics)[-1]
-    assert "1 of 2 runs over-fit: the validation loss ended more than 2 % above its lowest" in text
+    assert (
+        "1 of 2 runs over-fit: the validation loss ended more than 2 % above its lowest, of 3 or "
+        "more epochs before, while the training loss fell on."
+    ) in text
 
 
 def test_memory_by_depth_is_told_as_measured_or_predicted(tmp_path):

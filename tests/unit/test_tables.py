@@ -346,7 +346,7 @@ def test_over_fitting_has_a_row_for_each_seed_with_its_verdict(tmp_path):
     metrics = [
         row
         for run, last in zip(runs, (2.5, 2.0), strict=True)
-        for split, values in (("train", (2, 1)), ("validation", (2.0, last)))
+        for split, values in (("train", (4, 3, 2, 1)), ("validation", (2.0, 2.2, 2.2, last)))
         for row in curve(run, split, "loss", *values)
     ]
     table = tables.build("over-fitting", study(tmp_path, runs, metrics))

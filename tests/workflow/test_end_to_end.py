@@ -104,7 +104,7 @@ def test_a_part_of_the_study_has_a_report_and_the_command_for_the_rest(finished)
     shutil.rmtree(finished.result("runs/cnn-a"))
     assert "train" not in finished.run()
     page = finished.result("report.html").read_text()
-    assert "2 of 5 planned runs" in page
+    assert "2 of 5 declared experiments" in page
     assert 'id="lstm-results"' in page
     assert 'id="vit-results"' not in page
     left = {file.stem for part in ("figures", "tables") for file in finished.result(part).iterdir()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainstudy import config, fetch
+from trainstudy import config, fetch, models
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -129,3 +129,14 @@ def test_its_python_example_runs_on_the_columns_there_are(finished, monkeypatch,
     printed = capsys.readouterr().out
     assert "validation_loss_best" in printed
     assert re.search(r"^split\s+(test\s+)?train\s+validation", printed, re.M)
+
+
+@pytest.mark.parametrize("experiment", ["vit-a", "cnn-a", "lstm-a"])
+def test_its_lines_load_the_weights_of_every_family(finished, monkeypatch, experiment):
+    monkeypatch.chdir(finished.folder)
+    _, code = re.findall(r"```python\n(.*?)```", README, re.S)
+    code = code.replace("results/demo", "results/tiny").replace("vit-2-adamw", experiment)
+    found: dict = {}
+    exec(compile(code, "README.md", "exec"), found)
+    assert found["run"]["experiment"] == experiment
+    assert models.parameter_counts(found["model"])[0] == found["run"]["parameters_trained"]

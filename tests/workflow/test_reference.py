@@ -31,7 +31,7 @@ def test_kept_results_are_reported_on_without_training(
     made = Path("results/reference-tiny")
     assert (made / "tables/vit-results.csv").read_bytes() == before
     page = (made / "report.html").read_text()
-    assert "<strong>4 of 5 planned runs</strong>" in page
+    assert "<strong>4 of 5 declared experiments</strong>" in page
     missing = page.partition('id="missing"')[2].partition("</section>")[0]
     command = (
         r"snakemake --cores 4 --config study=tiny &#39;select=\[(.*?)\]&#39; "
@@ -57,13 +57,15 @@ def test_the_reference_is_what_its_parquet_files_make(kept: Path, fresh: Study):
     assert {file.name: file.read_text() for file in made.glob("*.csv")} == {
         file.name: file.read_text() for file in (kept / "tables").glob("*.csv")
     }
-    assert fresh.result("report.html").read_text().count("<section") == (
-        kept / "report.html"
-    ).read_text().count("<section")
+    made, stored = (
+        re.sub(r"base64,[\w+/=]+", "", page.read_text())  # pictures hang on fonts
+        for page in (fresh.result("report.html"), kept / "report.html")
+    )
+    assert made == stored, "make reference"
 
 
-@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.name)
-def test_the_readme_shows_what_is_kept(kept: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_readme_shows_what_is_kept(monkeypatch: pytest.MonkeyPatch):
+    kept = ROOT / "reference/full"
     monkeypatch.syspath_prepend(str(ROOT / "reference"))
     readme = importlib.import_module("readme")
     text = readme.README.read_text(encoding="utf-8")

@@ -130,7 +130,7 @@ def test_the_study_runs_to_its_report(study, slurm, profile):
     # As on a cluster without GPUs.
     study.snakemake(*PROFILES[profile], "--set-resources", "train:gpu=0", timeout=600)
     page = study.result("report.html").read_text()
-    assert "<strong>5 of 5 planned runs</strong>" in page
+    assert "<strong>5 of 5 declared experiments</strong>" in page
     jobs = latest(slurm, "train", before)
     assert len(jobs) == 5
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}

@@ -112,7 +112,7 @@ rule write_report:
     params:
         **SHOWN,
         study=config["study"],
-        planned=len(config["experiments"]) * len(config["seeds"]),
+        declared=len(config["experiments"]),
         missing=as_text(MISSING),
     script:
         "../scripts/write_report.py"

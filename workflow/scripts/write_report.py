@@ -17,6 +17,6 @@ with logs.job(snakemake.log[0], "write_report"):
         figures=Path(snakemake.output[0]).with_name("figures"),
         results=results.read(snakemake.input, *shown, claims),
         missing=json.loads(snakemake.params.missing),
-        planned=snakemake.params.planned,
+        declared=snakemake.params.declared,
     )
     Path(snakemake.output[0]).write_text(page, encoding="utf-8")

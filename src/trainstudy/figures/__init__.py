@@ -13,7 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from trainstudy import origin
 from trainstudy.figures import choices, costs, curves, published
 from trainstudy.figures.drawing import Drawing
-from trainstudy.results import Results
+from trainstudy.results import Results, learned_instead
 
 __all__ = ["FIGURES", "Drawing", "build", "save"]
 
@@ -55,9 +55,11 @@ def build(name: str, results: Results) -> Drawing:
 
 
 def _origins(runs: pd.DataFrame) -> str:
-    """Name the data that are not the published ones: a figure also stands without the page."""
+    """Name what is not as published: data, embedding. A figure also stands without the page."""
     rows = runs[runs.data_origin.isin([*origin.ORIGINS])]
     named = sorted({f"{row.dataset} ({row.data_origin})" for row in rows.itertuples()})
+    if learned_instead(runs).any():
+        named.append("learned embedding instead of GPT-1's")
     return f"data: {', '.join(named)}" if named else ""
 
 

@@ -13,9 +13,14 @@ from trainstudy.figures.drawing import (
     panels,
     written,
 )
-from trainstudy.results import FAMILIES, SCORE, Results, finished, places
+from trainstudy.results import FAMILIES, SCORE, Results, finished, places, versions
 
 SECONDS = "seconds per epoch (s)"
+# Settings of an optimizer, and how they are written behind its name.
+TOLD_APART = {
+    "optimizer.lr": " ", "optimizer.weight_decay": ", weight decay ",
+    "optimizer.momentum": ", momentum ",
+}  # fmt: skip
 
 
 def optimizers(results: Results) -> Drawing:
@@ -53,14 +58,20 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
 
 
 def _choices(results: Results, one: Comparison, column: str) -> pd.Series:
-    """Return what each experiment chose, in order; optimizers there twice with their rates."""
+    """Return what each experiment chose, in order.
+
+    Optimizers that are there twice come with their rates and, where these are equal as well, with
+    the next setting in which they differ.
+    """
     known = comparisons.settings(results.runs).loc[[*one.experiments]]
-    known = known.sort_values([column, "optimizer.lr"], kind="stable")
+    known = known.sort_values([column, *TOLD_APART], kind="stable")
     if column == "layers":
         return known[column].astype(int)
-    rates = known["optimizer.lr"].map("{:g}".format)
-    several = known[column].duplicated(keep=False)
-    return known[column].where(~several, known[column] + " " + rates)
+    chosen = known[column]
+    for setting, name in TOLD_APART.items():
+        varies = known[setting].groupby(chosen).transform("nunique") > 1
+        chosen = chosen.where(~varies, chosen + name + known[setting].map("{:g}".format))
+    return chosen
 
 
 def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
@@ -116,7 +127,8 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
         f"{written(best.value, metric)} ({label}: {best.choice})"
     )
-    made = places(_side_by_side(results, one).dropna(subset="seconds_training")).unique()
+    timed = _side_by_side(results, one).dropna(subset="seconds_training")
+    made = places(timed).unique()
     if len(made) > 1:
         return f"{text}; the seconds are of several machines."
     quick = own[own.metric == SECONDS].dropna(subset="value")
@@ -124,4 +136,5 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
         return f"{text}; no epoch was timed on a GPU that no other run shared."
     quick = quick.loc[quick.value.idxmin()]
     where = f", on {made[0]}" if results.several_places else ""
+    where += ", by several versions of the code" if versions(timed).nunique() > 1 else ""
     return f"{text}; shortest epochs {quick.value:.3g} s ({label}: {quick.choice}{where})."

@@ -10,7 +10,7 @@ from trainstudy import comparisons, style
 from trainstudy.figures import labels
 from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers, written
 from trainstudy.quantities import counted, number
-from trainstudy.results import FAMILIES, Results, at_main_place, finished
+from trainstudy.results import FAMILIES, Results, at_main_place, finished, on_main_dataset
 
 COSTS = {"parameters_trained": "trained parameters", "seconds_total": "seconds of the whole run"}
 PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
@@ -25,9 +25,11 @@ PARTS = {  # part of the predicted peak: how it is called, a colour of no optimi
 def accuracy(results: Results, column: str) -> Drawing:
     """Draw validation accuracy of the best epoch against parameters or seconds of a run.
 
-    Seconds are those of the machine with most experiments; the others are named as left out.
+    On the data set of most experiments; seconds are those of the machine with most. The others are
+    named as left out.
     """
-    images = results.runs[results.runs.family.isin(["vit", "cnn"])]
+    every = results.runs[results.runs.family.isin(["vit", "cnn"])]
+    images = on_main_dataset(every)
     scored = images.experiment[images.validation_accuracy_best.notna()]
     runs = finished(results.side_by_side(scored, column))
     columns = [column, "validation_accuracy_best", "test_accuracy_best"]
@@ -49,6 +51,8 @@ def accuracy(results: Results, column: str) -> Drawing:
     text = _accuracy_text(data, column)
     if elsewhere:
         text += f"\nLeft out, as made elsewhere than most: {', '.join(elsewhere)}."
+    if others := sorted({*every.experiment} - {*images.experiment}):
+        text += f"\nLeft out, as trained on other data than most: {', '.join(others)}."
     return Drawing(figure, text, data)
 
 

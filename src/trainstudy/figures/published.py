@@ -95,8 +95,9 @@ def _numbers(results: Results, timed: dict[str, pd.DataFrame]) -> list[pd.DataFr
 
 
 def _timed(results: Results, family: str) -> pd.DataFrame:
-    """Return the runs of a family whose seconds are drawn: those of one place."""
-    drawn = (results.runs.family == family) & results.runs.experiment.isin(results.comparable)
+    """Return the runs of a family whose seconds are drawn: of one place, and published."""
+    told = results.runs.experiment.isin(results.timed_by_reports)
+    drawn = (results.runs.family == family) & told
     own = results.runs.experiment[drawn]
     runs = finished(results.side_by_side(own, "seconds_training"))
     return at_main_place(runs.dropna(subset="seconds_training"))

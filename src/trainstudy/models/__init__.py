@@ -1,7 +1,8 @@
 """The families of models: every module here is one and offers `build`.
 
 build(settings, manifest, table) returns the nn.Module for the settings under `model`, fitted to the
-data set that the manifest describes. `table` is the pretrained embedding, or None.
+data set that the manifest describes. `table` is the pretrained embedding, or None. CONTRIBUTING.md
+says what else knows the families.
 """
 
 import importlib

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from trainstudy import comparisons, estimates
-from trainstudy.results import SCORES, Results, finished, places
+from trainstudy.results import SCORES, Results, finished, places, versions
 
 
 def single_changes(results: Results) -> pd.DataFrame:
@@ -35,9 +35,11 @@ def single_changes(results: Results) -> pd.DataFrame:
                     row[f"{split} {score} without"] = sum(theirs) / len(theirs)
         timed = [own.dropna(subset="seconds_total") for own in pair]
         seconds = [list(own.seconds_total) for own in timed]
-        made = places(pd.concat(timed)).unique()
+        both = pd.concat(timed)
+        made = places(both).unique()
         if all(seconds) and len(made) == 1:
-            row["machine"] = made[0]
+            several = versions(both).nunique() > 1
+            row["machine"] = made[0] + (", several versions of the code" if several else "")
             added, half = estimates.difference(*seconds)
             row["difference of seconds"], row["difference of seconds ±"] = added, half
             chance = estimates.SPREAD_OF_TIMES * fmean(seconds[1]) if half is None else half

@@ -99,17 +99,20 @@ def _best_first(table: pd.DataFrame) -> pd.DataFrame:
 def spent(results: Results) -> pd.DataFrame:
     """Return what every experiment cost, all seeds together, and last the whole study.
 
-    Core-hours are seconds of the run times its threads, for runs without a GPU; energy is what the
-    GPU's driver reports, of runs that shared theirs with none.
+    Core-hours are seconds of the run times its threads, for runs without a GPU; seconds are with
+    those of compiling. Energy is what the GPU's driver reports, from the first step on, of runs
+    that shared theirs with none.
     """
-    runs = results.runs.assign(hours=results.runs.seconds_total * results.runs.threads / 3600)
+    runs = results.runs.copy()
+    runs["seconds"] = runs.seconds_total + runs.seconds_compiling.fillna(0)
+    runs["hours"] = runs.seconds * runs.threads / 3600
     on_cpu = runs.device == "CPU"
     table = pd.DataFrame(
         {
             "runs": runs.groupby("experiment").size(),
             "machine": columns.joined(runs, machines(runs)),
             "CPU core-hours": runs[on_cpu].groupby("experiment").hours.sum(),
-            "GPU seconds": runs[~on_cpu].groupby("experiment").seconds_total.sum(),
+            "GPU seconds": runs[~on_cpu].groupby("experiment").seconds.sum(),
             "GPU energy (kJ)": runs.groupby("experiment").energy.sum(min_count=1) / 1000,
         }
     ).reindex(columns.heads(runs).index)

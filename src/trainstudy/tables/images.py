@@ -3,17 +3,18 @@
 import pandas as pd
 
 from trainstudy import estimates
-from trainstudy.results import Results, at_main_place, finished
+from trainstudy.results import Results, at_main_place, finished, on_main_dataset
 from trainstudy.tables import columns
 
 
 def cnn_against_vit(results: Results) -> pd.DataFrame:
-    """Return accuracy and size of all image models, best validation accuracy first.
+    """Return accuracy and size of image models, best validation accuracy first.
 
-    At equal epochs, at equal seconds and at the budget of the run. Equal is what the shortest run
-    that did not diverge had.
+    Of those on the data set of most experiments. At equal epochs, at equal seconds and at the
+    budget of the run. Equal is what the shortest run that did not diverge had.
     """
-    images = results.runs.experiment[results.runs.family.isin(["cnn", "vit"])]
+    every = results.runs[results.runs.family.isin(["cnn", "vit"])]
+    images = on_main_dataset(every).experiment
     runs = finished(results.side_by_side(images, "seconds_total"))
     table = columns.heads(runs)
     for split in ("validation", "test"):
