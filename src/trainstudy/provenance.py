@@ -56,12 +56,25 @@ def driver() -> str | None:
 
 
 def _processor() -> str:
+    """Return the name of the processor, with the numbers of its kind where there are any.
+
+    Rented machines call every AMD EPYC that, and one kind multiplies bfloat16 twice as fast as
+    another.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    facts: dict[str, str] = {}
+    for key, _, value in (line.partition(":") for line in lines):
+        facts.setdefault(key.strip(), value.strip())
+    name = facts.get("model name", platform.machine())
+    kind = [
+        f"{key} {facts[f]}"
+        for key, f in (("family", "cpu family"), ("model", "model"))
+        if f in facts
+    ]
+    return f"{name} ({', '.join(kind)})" if kind else name
 
 
 def _output(*command: str) -> str | None:

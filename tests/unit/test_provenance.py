@@ -34,6 +34,10 @@ def test_the_machine_is_named_with_its_cores():
     [
         ("vendor_id : x\nmodel name\t: Abacus: 9\nmodel name\t: Abacus: 9\n", "Abacus: 9"),
         ("Hardware : none\n", platform.machine()),
+        (
+            "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n" * 2,
+            "AMD EPYC (family 25, model 17)",
+        ),
     ],
 )
 def test_the_processor_is_that_of_the_kernel(monkeypatch, text, name):
