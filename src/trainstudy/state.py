@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainstudy import memory, nvml, optimizers, provenance
 from trainstudy.checkpoint import Saved
 from trainstudy.gpu import Claim
+from trainstudy.quantities import counted
 from trainstudy.tasks import Task, stream
 
 PLAIN = ("epoch", "step", "learning_rate", "began", "trained")
@@ -221,4 +222,4 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _place(device: torch.device) -> str:
     cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if cuda else provenance.machine()["processor"]
-    return f"{name}, {torch.get_num_threads()} threads"
+    return f"{name}, {counted(torch.get_num_threads(), 'thread')}"

@@ -48,7 +48,7 @@ def test_an_embedding_that_was_learned_instead_is_announced(runs):
 
 
 def test_several_machines_are_announced(runs):
-    moved = json.dumps(json.loads(OTHER_MACHINE) | {"earlier parts": "Abacus 9, 1 threads"})
+    moved = json.dumps(json.loads(OTHER_MACHINE) | {"earlier parts": "Abacus 9, 1 thread"})
     rows = [
         *RUNS, a_run("vit-b", machine=OTHER_MACHINE), a_run("vit-c", device="NVIDIA H100"),
         a_run("vit-d", threads=2), a_run("vit-e", device="NVIDIA H100", threads=2),
@@ -58,7 +58,7 @@ def test_several_machines_are_announced(runs):
     assert heading == "Several machines or numbers of threads"
     assert (
         "on 5 of them: Abacus 9, 2 cores, 1 thread; Abacus 9, 2 cores, 2 threads; "
-        "Babbage 1, 8 cores (earlier: Abacus 9, 1 threads), 1 thread; "
+        "Babbage 1, 8 cores (earlier: Abacus 9, 1 thread), 1 thread; "
         "Babbage 1, 8 cores, 1 thread; NVIDIA H100."
     ) in banner
 

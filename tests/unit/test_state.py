@@ -227,24 +227,24 @@ def test_a_run_that_moves_to_another_machine_says_so(tmp_path, caplog):
     chosen = settings("vit", epochs=1)
     state = State(*start(chosen), chosen)
     here = state.outcome.places
-    state.outcome.places = ["an abacus, 1 threads"]
+    state.outcome.places = ["an abacus, 1 thread"]
     with Checkpoints(tmp_path, {}, 600) as checkpoints:
         checkpoints.save(*state.capture())
     outcome = part(chosen, tmp_path)
-    assert outcome.places == ["an abacus, 1 threads", *here]
-    assert "started elsewhere (an abacus, 1 threads)" in caplog.text
+    assert outcome.places == ["an abacus, 1 thread", *here]
+    assert "started elsewhere (an abacus, 1 thread)" in caplog.text
 
 
 def test_a_run_that_comes_back_keeps_the_place_where_it_was_meanwhile(tmp_path):
     chosen = settings("vit", epochs=1)
     state = State(*start(chosen), chosen)
     (here,) = state.outcome.places
-    state.outcome.places = [here, "an abacus, 1 threads"]
+    state.outcome.places = [here, "an abacus, 1 thread"]
     with Checkpoints(tmp_path, {}, 600) as checkpoints:
         checkpoints.save(*state.capture())
     outcome = part(chosen, tmp_path)
-    assert outcome.places == [here, "an abacus, 1 threads", here]
-    assert outcome.earlier_places == [here, "an abacus, 1 threads"]
+    assert outcome.places == [here, "an abacus, 1 thread", here]
+    assert outcome.earlier_places == [here, "an abacus, 1 thread"]
 
 
 def test_the_commit_is_that_with_which_the_run_began(tmp_path, monkeypatch):
