@@ -28,6 +28,13 @@ def interval(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, _quantile(count - 1) * math.sqrt(variance(values) / count)
 
 
+def intervals(values: pd.Series) -> pd.DataFrame:
+    """Return `mean` and `half` (see interval) of the values of each index, without empty ones."""
+    groups = values.dropna().groupby(level=0)
+    found = {name: interval(list(own)) for name, own in groups}
+    return pd.DataFrame.from_dict(found, orient="index", columns=["mean", "half"], dtype=float)
+
+
 def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float | None]:
     """Return mean(one) - mean(other) and half the width of its 95 % interval.
 

@@ -69,12 +69,9 @@ def _processor() -> str:
     for key, _, value in (line.partition(":") for line in lines):
         facts.setdefault(key.strip(), value.strip())
     name = facts.get("model name", platform.machine())
-    kind = [
-        f"{key} {facts[f]}"
-        for key, f in (("family", "cpu family"), ("model", "model"))
-        if f in facts
-    ]
-    return f"{name} ({', '.join(kind)})" if kind else name
+    numbers = {"cpu family": "family", "model": "model"}
+    kind = ", ".join(f"{label} {facts[key]}" for key, label in numbers.items() if key in facts)
+    return f"{name} ({kind})" if kind else name
 
 
 def _output(*command: str) -> str | None:

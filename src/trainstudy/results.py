@@ -163,6 +163,19 @@ class Results:
         rows = rows[rows.experiment.isin(self.comparable)]
         return rows.groupby("experiment").value.first()
 
+    def scores_as_published(self, family: str) -> pd.Series:
+        """Return the validation scores of comparable experiments as the reports have theirs.
+
+        By experiment, a value for each run that counts. CNNs' are of their best epoch and by the
+        textbook estimator, the others' of the last epoch and by the reports' estimator.
+        """
+        runs = finished(self.runs)
+        own = runs[(runs.family == family) & runs.experiment.isin(self.comparable)]
+        if family == "cnn":
+            return own.set_index("experiment")[f"validation_{SCORE[family]}_best"]
+        scores = self.scores("validation", f"{SCORE[family]}_published").droplevel("seed")
+        return scores[scores.index.isin(own.experiment)]
+
     def scores(self, split: str, metric: str, epoch: str = "last") -> pd.Series:
         """Return a score by experiment and seed, of the last epoch or of the best ("best").
 
@@ -236,11 +249,15 @@ def _usual_places(runs: pd.DataFrame, main: str | None = None) -> pd.Series:
 
 
 def _main_place(runs: pd.DataFrame) -> str | None:
-    """Return where most experiments were made, of equals most runs, then the first by name."""
-    counts = runs.groupby(places(runs)).experiment.agg(["nunique", "size"])
-    counts = counts.rename_axis("place").reset_index()
-    ranked = counts.sort_values(["nunique", "size", "place"], ascending=[False, False, True])
-    return next(iter(ranked.place), None)
+    return _commonest(runs, places(runs))
+
+
+def _commonest(runs: pd.DataFrame, facts: pd.Series) -> str | None:
+    """Return the fact of most experiments, of equals that of most runs, then the first by name."""
+    counts = runs.groupby(facts).experiment.agg(["nunique", "size"])
+    counts = counts.rename_axis("fact").reset_index()
+    ranked = counts.sort_values(["nunique", "size", "fact"], ascending=[False, False, True])
+    return next(iter(ranked.fact), None)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
@@ -262,9 +279,7 @@ def on_main_dataset(runs: pd.DataFrame) -> pd.DataFrame:
 
     Scores compare on one data set only. Of equals it is that of most runs, then the first by name.
     """
-    counts = runs.groupby("dataset").experiment.agg(["nunique", "size"]).reset_index()
-    ranked = counts.sort_values(["nunique", "size", "dataset"], ascending=[False, False, True])
-    return runs[runs.dataset == next(iter(ranked.dataset), None)]
+    return runs[runs.dataset == _commonest(runs, runs.dataset)]
 
 
 def _machine(device: str, machine: str) -> str:

@@ -279,21 +279,14 @@ def _published(results: Results, family: str) -> Markup:
 def beside_published(results: Results, family: str) -> pd.DataFrame:
     """Return validation scores by experiment: measured, those of A and B, and how far apart.
 
-    Only experiments that a report names and that were trained on the report's data. CNNs count at
-    their best epoch and by the textbook estimator, the others at the last epoch and by the reports'
-    estimator, which is how each was published. `half` is half the 95 % interval of the measured
-    mean, `away` its distance to the nearer report: a difference of accuracies, and a fraction of
-    the published perplexity. `inside` says whether it lies between A and B.
+    Only experiments that a report names and that were trained on the report's data, with scores as
+    these were published (see Results.scores_as_published). `half` is half the 95 % interval of the
+    measured mean, `away` its distance to the nearer report: a difference of accuracies, and a
+    fraction of the published perplexity. `inside` says whether it lies between A and B.
     """
-    score, runs = SCORE[family], finished(results.runs)
-    own = runs[(runs.family == family) & runs.experiment.isin(results.comparable)]
-    if family == "cnn":
-        scores = own.set_index("experiment")[f"validation_{score}_best"]
-    else:
-        scores = results.scores("validation", f"{score}_published").droplevel("seed")
-        scores = scores[scores.index.isin(own.experiment)]
-    found = {name: estimates.interval([*own]) for name, own in scores.dropna().groupby(level=0)}
-    table = pd.DataFrame.from_dict(found, orient="index", columns=["measured", "half"])
+    score = SCORE[family]
+    found = estimates.intervals(results.scores_as_published(family))
+    table = found.rename(columns={"mean": "measured"})
     for report in REPORTS:
         table[report] = results.published_values(report, score, "validation")
     table = table.dropna(subset="measured").dropna(subset=list(REPORTS), how="all")

@@ -72,24 +72,15 @@ def _numbers(results: Results, timed: dict[str, pd.DataFrame]) -> list[pd.DataFr
     """Return measured and published figures by experiment, by family and metric."""
     tables = []
     for family, runs in finished(results.runs).groupby("family", sort=False):
-        same = runs[runs.experiment.isin(results.comparable)]
-        score = SCORE[str(family)]
-        own = results.scores("validation", f"{score}_published").droplevel("seed")
-        if family == "cnn":  # published is their best epoch, by the textbook estimator
-            own = same.set_index("experiment")[f"validation_{score}_best"]
-        own = own[own.index.isin(same.experiment)]
+        score, own = SCORE[str(family)], results.scores_as_published(str(family))
         seconds = timed[str(family)].set_index("experiment").seconds_training
         for metric, split, values in ((score, "validation", own), (SECONDS, "train", seconds)):
             published = results.published
             rows = published[(published.metric == metric) & (published.split == split)]
             table = rows.pivot_table(index="experiment", columns="report", values="value")
             table = table.reindex(index=sorted(runs.experiment.unique()), columns=list(REPORTS))
-            found = {
-                name: estimates.interval(list(of_one.dropna()))
-                for name, of_one in values.groupby(level=0)
-            }
-            table["measured"] = pd.Series({n: mean for n, (mean, _) in found.items()}, dtype=float)
-            table["half"] = pd.Series({n: half for n, (_, half) in found.items()}, dtype=float)
+            found = estimates.intervals(values)
+            table["measured"], table["half"] = found["mean"], found["half"]
             tables.append(table.assign(family=family, metric=metric).reset_index())
     return tables
 

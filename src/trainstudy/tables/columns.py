@@ -46,12 +46,10 @@ def add(table: pd.DataFrame, heading: str, values: pd.Series, scale: float = 1) 
 
     `values` are indexed by experiment; empty ones are left out.
     """
-    groups = (values.astype(float) / scale).dropna().groupby(level="experiment")
-    found = {key: estimates.interval(list(rows)) for key, rows in groups}
-    table[heading] = pd.Series({key: mean for key, (mean, _) in found.items()}, dtype=float)
-    halves = {key: half for key, (_, half) in found.items() if half is not None}
-    if halves:
-        table[f"{heading} ±"] = pd.Series(halves, dtype=float)
+    found = estimates.intervals(values.astype(float) / scale)
+    table[heading] = found["mean"]
+    if found["half"].notna().any():
+        table[f"{heading} ±"] = found["half"]
 
 
 def add_reports(
