@@ -7,6 +7,7 @@ INSTALLER ?= uv
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 KEPT ?= full
 VENV := .venv
+CODE := src tests workflow envs benchmarks reference
 # Named, because make 3.81 (macOS) runs simple lines without a shell and then ignores the next line.
 SHELL := /bin/bash
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -58,15 +59,15 @@ test-all: $(VENV)/dev.installed
 	$(PYTEST) -m ""
 
 lint: $(VENV)/dev.installed
-	ruff check src tests workflow envs benchmarks reference
-	ruff format --check src tests workflow envs benchmarks reference
+	ruff check $(CODE)
+	ruff format --check $(CODE)
 	snakefmt --check Snakefile workflow
 	mypy
 	snakemake --lint
 
 format: $(VENV)/dev.installed
-	ruff check --fix src tests workflow envs benchmarks reference
-	ruff format src tests workflow envs benchmarks reference
+	ruff check --fix $(CODE)
+	ruff format $(CODE)
 	snakefmt Snakefile workflow
 
 # Speed and memory against the textbook's training step. Needs the machine for itself, 15 minutes.
@@ -101,7 +102,7 @@ lock: $(VENV)/dev.installed
 # Downloads, prepared data, finished and interrupted runs are kept: those go by name only.
 clean:
 	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests workflow -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(wildcard $(CODE)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-demo:
 	rm -rf results/demo

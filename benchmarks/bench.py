@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from worker import EXPERIMENTS, ROOT, dataset, experiment, ours
+from worker import EXPERIMENTS, ROOT, VOCABULARY, dataset, experiment, ours
 
 from trainstudy import precision, provenance
 from trainstudy.step import WARM_UP_STEPS
@@ -130,11 +130,10 @@ def count_flops(case: str) -> float:
     kernel of a CPU it does not know either.
     """
     settings = experiment(case, {}) | {"precision": "bf16"}
-    vocabulary = 40_479
-    data = dataset(settings, vocabulary)
+    data = dataset(settings, VOCABULARY)
     table, extra = None, 0.0
     if settings["family"] == "lstm":
-        table = torch.zeros(vocabulary, settings["model"]["embedding_size"])
+        table = torch.zeros(VOCABULARY, settings["model"]["embedding_size"])
         tokens = settings["batch_size"] * settings["sequence_length"]
         hidden, size = settings["model"]["hidden"], settings["model"]["embedding_size"]
         for layer in range(settings["model"]["layers"]):

@@ -5,7 +5,6 @@ Writes benchmarks/results/<kind>-growth.json and -profile.json, for benchmarks/p
 
 import torch
 from bench import WARM_UP, Side, facts, save, spread
-from page import milliseconds
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from worker import EXPERIMENTS, VOCABULARY, dataset, experiment, ours
@@ -33,7 +32,7 @@ def sweep(case: str, setting: str, values: list[int]) -> dict:
     for value, side in sides.items():
         side.close()
         points.append({"value": value, "seconds": spread(side.seconds)[1]})
-        print(f"{case}  {setting} {value}: {milliseconds(points[-1]['seconds'])} ms", flush=True)
+        print(f"{case}  {setting} {value}: {1e3 * points[-1]['seconds']:.4g} ms", flush=True)
     return {"case": case, "points": points}
 
 

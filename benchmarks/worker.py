@@ -183,7 +183,7 @@ def on_gpu(step: Callable[[], object], steps: int) -> list[float]:
 
 
 def main() -> None:
-    side, case, changes, vocabulary = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), VOCABULARY
+    side, case, changes = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     vocabulary = changes.pop("vocabulary", VOCABULARY)
     settings = experiment(case, changes)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from trainstudy import claims, config, estimates, origin, results, summary
+from trainstudy import claims, config, estimates, origin, quantities, results, summary
 from trainstudy.tables import columns
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ def beside_reports(found: results.Results) -> str:
     ]
     for family, score in results.SCORE.items():
         runs = results.finished(found.undisturbed[found.undisturbed.family == family])
-        ascending = score in summary.LOWER_IS_BETTER
+        ascending = score in results.LOWER_IS_BETTER
         beside = summary.beside_published(found, family).sort_values(
             "measured", ascending=ascending
         )
@@ -95,7 +95,7 @@ def _with_interval(mean: float, half: float | None, score: str) -> str:
 
 
 def _written(value: float, score: str) -> str:
-    return "–" if pd.isna(value) else summary.written(value, score)
+    return "–" if pd.isna(value) else quantities.written(value, score)
 
 
 def _number(value: float, score: str) -> str:

@@ -102,9 +102,7 @@ def _images(column: str, rows: pd.DataFrame) -> int | None:
     """Return how many images an accuracy is a share of, of several data sets the fewest."""
     if "accuracy" not in column:
         return None
-    split = column.partition("_")[0]
-    sizes = [getattr(data.find(name), "HELD_OUT", {}).get(split) for name in {*rows.dataset}]
-    return min(filter(None, sizes), default=None)
+    return data.held_out({*rows.dataset}, column.partition("_")[0])
 
 
 def _why(would: str, missing: list[str], departures: list[tuple[str, str]]) -> str | None:

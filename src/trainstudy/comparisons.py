@@ -46,11 +46,9 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
 def find(runs: pd.DataFrame, question: str) -> list[Comparison]:
     """Return the comparisons that answer a question, by family."""
     known, varied = settings(runs), QUESTIONS[question]
-    same = known.drop(columns=list(dict.fromkeys(varied))).astype(object)
-    same = same.where(same.notna(), None)  # NaN too, which pandas makes of some empty cells
-    shared = pd.Series([repr(row) for row in same.to_dict("records")], index=known.index)
+    same = known.drop(columns=list(dict.fromkeys(varied)))
     found = []
-    for _, rows in known.groupby(shared, sort=False):
+    for _, rows in known.groupby(_values(same), sort=False):
         values = rows[varied[0]].dropna()
         if values.nunique() > 1:
             order = rows.loc[values.index].sort_values([varied[0]], kind="stable")
@@ -96,9 +94,8 @@ def changes(runs: pd.DataFrame) -> list[Change]:
         units.setdefault(_unit(column), []).append(column)
     alike: list[tuple[str, list[str]]] = []
     for unit, varied in units.items():
-        rest = known.drop(columns=varied)
-        shared = pd.Series([repr(row) for row in rest.to_dict("records")], index=known.index)
-        groups = known.groupby(shared, sort=False).groups.values()
+        rest = _values(known.drop(columns=varied))
+        groups = known.groupby(rest, sort=False).groups.values()
         alike += [(unit, sorted(names)) for names in groups if len(names) > 1]
     starts = Counter(name for _, names in alike for name in names)
     found = []
@@ -110,6 +107,11 @@ def changes(runs: pd.DataFrame) -> list[Change]:
                 values = (_value(known, plain, differing), _value(known, changed, differing))
                 found.append(Change(known.family[plain], unit, values, plain, changed))
     return sorted(found, key=lambda one: (_place(one), one.plain, one.setting, one.changed))
+
+
+def _values(known: pd.DataFrame) -> pd.Series:
+    """Return the settings of each experiment as one value, by which equal ones are found."""
+    return pd.Series([repr(row) for row in known.to_dict("records")], index=known.index)
 
 
 def _place(one: Comparison | Change) -> int:

@@ -1,7 +1,7 @@
 """Numbers that stand for several: means with their intervals, over-fitting, values off a curve."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, variance
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 LEVEL = 0.95
 # Of a time, by how much equal runs differed on the machines measured (docs/performance.md).
-SPREAD_OF_TIMES = 0.15
+SPREAD_OF_TIMES = 0.2
 RISE = 0.02  # of the validation loss above its lowest value, from which a run counts as over-fitted
 SINCE = 3  # epochs without a lower one; losses of single epochs go up and down by more than RISE
 
@@ -52,6 +52,38 @@ def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, flo
         share**2 / (len(values) - 1) for share, values in zip(shares, (one, other), strict=True)
     )
     return distance, _quantile(freedom) * math.sqrt(error)
+
+
+def doubt_of_times(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return by how much the means of two times have to differ before the difference counts.
+
+    Half its 95 % interval (see difference) or, with one value, SPREAD_OF_TIMES of the other.
+    """
+    _, half = difference(one, other)
+    return SPREAD_OF_TIMES * fmean(other) if half is None else half
+
+
+def as_quick(times: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return whose mean time is the shortest, and then whose may be as short (doubt_of_times)."""
+    means = {name: fmean(values) for name, values in times.items()}
+    first, *others = sorted(means, key=means.__getitem__)
+    return [first] + [
+        name
+        for name in others
+        if means[name] - means[first] <= doubt_of_times(times[name], times[first])
+    ]
+
+
+def doubt_of_shares(one: Sequence[float], other: Sequence[float], count: int | None) -> float:
+    """Return by how much the means of two shares have to differ before the difference counts.
+
+    Half its 95 % interval (see difference) or, with one value, what a sample of `count` leaves to
+    chance (see sampling); 0 where neither is known.
+    """
+    _, half = difference(one, other)
+    if half is not None:
+        return half
+    return sampling([fmean(one), fmean(other)], count) if count else 0.0
 
 
 def sampling(shares: Sequence[float], count: int) -> float:

@@ -22,8 +22,8 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
     found = [("Not the published data", text) for text in _other_data(runs)]
     if len(names := sorted({*results.places(runs)})) > 1:
         text = (
-            f"The runs were made on {len(names)} of them: {'; '.join(names)}. Seconds, throughput "
-            "and curves over seconds compare only within one of them."
+            f"The runs were made on {len(names)} combinations of these: {'; '.join(names)}. "
+            "Seconds, throughput and curves over seconds compare only within one of them."
         )
         found.append(("Several machines or numbers of threads", text))
     if several := _code_of_several(runs):
@@ -37,7 +37,7 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _code_of_several(runs: pd.DataFrame) -> str:
     """Name the families whose runs on one data set were made by several versions of the code."""
-    counts = results.versions(runs).groupby([runs.family, runs.dataset]).nunique()
+    counts = results.code_versions(runs).groupby([runs.family, runs.dataset]).nunique()
     several = counts[counts > 1].sort_index(level="family", key=results.by_family)
     return "; ".join(
         f"{results.FAMILIES[family]} on {dataset}: {count} versions"

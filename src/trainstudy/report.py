@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from trainstudy import curves, origin, style, summary, tables
-from trainstudy.results import FAMILIES, Results
+from trainstudy.results import FAMILIES, Results, learned_instead
 
 SCRIPTS = ("chart.js", "page.js")
 NOTHING = "No run of this study belongs here."  # instead of a table without rows
@@ -55,6 +55,7 @@ def render(
         summary=summary.sentences(results, declared),
         sections=_sections(contents, items),
         missing=missing,
+        learned=bool(learned_instead(results.runs).any()),
         families=FAMILIES,
         provenance=[(title, _table(t)) for title, t in origin.tables(results.runs).items()],
         curves={family: curves.of_family(results, family) for family in drawn},
@@ -79,7 +80,7 @@ def _item(name: str, item: dict, captions: Path, figures: Path, results: Results
     shown |= {"text": text, "table": None}
     if numbers.splitlines()[0] == style.NOTHING_DRAWN.encode():
         return shown | {"figure": None, "csv": None}
-    interactive = re.fullmatch(r"(lstm|vit|cnn)-curves-(epochs|seconds)", name)
+    interactive = re.fullmatch(rf"({'|'.join(FAMILIES)})-curves-(epochs|seconds)", name)
     return shown | {
         "figure": _inside("image/svg+xml", drawing),
         "csv": _inside("text/csv", numbers),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}  # that sta
 PUBLISHED_DATASET = {"lstm": "wikitext2", "vit": "cifar10", "cnn": "cifar10"}
 REPORTS = ("A", "B")
 SCORES = ("accuracy", "perplexity")
+LOWER_IS_BETTER = {"perplexity"}
 BUDGETS = (60, 300, 600)  # seconds of training and evaluation at which runs are compared
 # What hangs on the machine, and says little where several runs shared a GPU.
 TIMES = [
@@ -47,9 +48,9 @@ class Results:
     runs: pd.DataFrame
     metrics: pd.DataFrame
     published: pd.DataFrame
-    predicted: pd.DataFrame = field(default_factory=pd.DataFrame)
-    attention: pd.DataFrame = field(default_factory=pd.DataFrame)
-    claims: Mapping[str, dict] = field(default_factory=dict)
+    predicted: pd.DataFrame
+    attention: pd.DataFrame
+    claims: Mapping[str, dict]
 
     @cached_property
     def over_fitting(self) -> pd.DataFrame:
@@ -89,7 +90,7 @@ class Results:
         keys = ["experiment", "seed"]
         added = self.over_fitting.drop(columns="verdict")
         facts = self.runs.merge(added, on=keys, how="left")
-        sizes = self.predicted.set_index("experiment").total if len(self.predicted) else {}
+        sizes = self.predicted.set_index("experiment").total
         facts["memory_predicted"] = facts.experiment.map(sizes)
         facts = facts.merge(self._after_seconds, on=keys, how="left")
         for kind in COSTS:
@@ -212,7 +213,7 @@ def places(runs: pd.DataFrame) -> pd.Series:
     return pd.Series(named, index=runs.index, dtype=object)
 
 
-def versions(runs: pd.DataFrame) -> pd.Series:
+def code_versions(runs: pd.DataFrame) -> pd.Series:
     """Return by which code every run was made: its digest or, without one, its commit."""
     return runs.code.fillna(runs.commit)
 
@@ -274,6 +275,11 @@ def at_main_place(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[places(runs) == _main_place(runs)]
 
 
+def of_images(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return those of some runs whose score is an accuracy."""
+    return runs[runs.family.map(SCORE) == "accuracy"]
+
+
 def on_main_dataset(runs: pd.DataFrame) -> pd.DataFrame:
     """Return those of some runs that learned from the data set of most experiments.
 
@@ -286,7 +292,8 @@ def _machine(device: str, machine: str) -> str:
     facts = json.loads(machine)
     own = f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
     name = own if device == "CPU" else device
-    return f"{name} (earlier: {facts['earlier parts']})" if "earlier parts" in facts else name
+    began = facts.get("earlier parts", "").replace("; ", " and ")
+    return f"{name} (began on {began})" if began else name
 
 
 def by_family(families: pd.Series) -> pd.Series:

@@ -5,23 +5,24 @@ from collections.abc import Iterable
 import pandas as pd
 from markupsafe import Markup
 
-from trainstudy import claims, comparisons, estimates
-from trainstudy.quantities import counted, number
+from trainstudy import claims, comparisons, data, estimates
+from trainstudy.quantities import counted, written
 from trainstudy.results import (
     FAMILIES,
+    LOWER_IS_BETTER,
     PUBLISHED_DATASET,
     REPORTS,
     SCORE,
     Results,
     at_main_place,
+    code_versions,
     finished,
+    of_images,
     on_main_dataset,
     places,
-    versions,
 )
 
 ANSWERS = "Questions of the study"
-LOWER_IS_BETTER = {"perplexity"}
 
 
 def sentences(results: Results, declared: int) -> list[Markup]:
@@ -111,31 +112,44 @@ def _fastest(results: Results, experiments: set[str]) -> Markup:
         return Markup("No run was timed.")
     own = at_main_place(timed)
     notes = [f"on {places(own).iloc[0]}"] if results.several_places else []
-    notes += ["by several versions of the code"] if versions(own).nunique() > 1 else []
+    notes += ["by several versions of the code"] if code_versions(own).nunique() > 1 else []
     where = Markup(" ({})").format(", ".join(notes)) if notes else ""
     seconds = _means(own, "seconds_training").sort_values()
     if len(seconds) == 1:
         return Markup("An epoch of {} takes {}{}.").format(
             _name(seconds.index[0]), written(seconds.iloc[0], "seconds"), where
         )
-    return Markup("{}{} trains fastest, {} per epoch; {} is slowest, {}{}.").format(
+    first, last = seconds.index[0], seconds.index[-1]
+    times = own.groupby("experiment").seconds_training.apply(list)
+    equal = seconds[estimates.as_quick(times.to_dict())[1:]]
+    count = "one other" if len(equal) == 1 else f"{len(equal)} others"
+    beside = f" ({count} may be as fast, up to {written(equal.max(), 'seconds')})"
+    return Markup("{}{} trains fastest, {} per epoch{}; {} is slowest, {}{}.").format(
         "Of those that the reports timed, " if told else "",
-        _name(seconds.index[0]), written(seconds.iloc[0], "seconds"),
-        _name(seconds.index[-1]), written(seconds.iloc[-1], "seconds"), where,
+        _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",
+        _name(last), written(seconds[last], "seconds"), where,
     )  # fmt: skip
 
 
 def _norm(results: Results) -> Markup | None:
-    """Say how pre-norm compares with post-norm, by the validation accuracy of the last epoch."""
-    leads = {}
+    """Say how pre-norm compares with post-norm, by the validation accuracy of the last epoch.
+
+    Ahead is what leads by more than seeds or the number of images leave to chance.
+    """
+    leads, sure = {}, {}
     for one in comparisons.find(results.runs, "norm"):
         runs = results.runs[results.runs.experiment.isin(one.experiments)]
         # Runs with the same settings count together, whatever their names.
         scores = finished(runs.assign(experiment=runs["model.norm"]))
-        means = _means(scores, "validation_accuracy_last").dropna()
-        if len(means) == 2:
+        scores = scores.dropna(subset="validation_accuracy_last").groupby("experiment")
+        values = {norm: [*own] for norm, own in scores.validation_accuracy_last}
+        if len(values) == 2:
             name = runs.experiment[runs["model.norm"] == "pre"].min()
-            leads[name] = 100 * (means["pre"] - means["post"])
+            pair = (values["pre"], values["post"])
+            lead, _ = estimates.difference(*pair)
+            images = data.held_out({*runs.dataset}, "validation")
+            leads[name] = 100 * lead
+            sure[name] = abs(lead) > estimates.doubt_of_shares(*pair, images)
     if not leads:
         return None
     if len(leads) == 1:
@@ -145,14 +159,18 @@ def _norm(results: Results) -> Markup | None:
                 _name(name)
             )
         side = "above" if lead > 0 else "below"
-        text = Markup("Pre-norm ends {:.2f} points of validation accuracy {} post-norm ({}).")
-        return text.format(abs(lead), side, _name(name))
+        much = "more than chance leaves" if sure[name] else "which may be chance"
+        return Markup(
+            "Pre-norm ends {:.2f} points of validation accuracy {} post-norm ({}), {}."
+        ).format(abs(lead), side, _name(name), much)
     least, most = min(leads, key=leads.__getitem__), max(leads, key=leads.__getitem__)
+    ahead = [leads[name] > 0 for name in leads if sure[name]]
     return Markup(
-        "Pre-norm ends above post-norm in {} of {} pairs: by {:+.2f} points of validation accuracy "
-        "where it leads most ({}), by {:+.2f} where least ({})."
+        "Of {} pairs that differ in the norm alone, pre-norm ends ahead in {} and post-norm in {} "
+        "by more than chance leaves: pre-norm leads by {:+.2f} points of validation accuracy where "
+        "most ({}), by {:+.2f} where least ({})."
     ).format(
-        sum(lead > 0 for lead in leads.values()), len(leads),
+        len(leads), sum(ahead), len(ahead) - sum(ahead),
         leads[most], _name(most), leads[least], _name(least),
     )  # fmt: skip
 
@@ -162,7 +180,7 @@ def _networks(results: Results) -> Markup | None:
 
     On the data set of most of them.
     """
-    images = results.runs[results.runs.family.isin(["cnn", "vit"])]
+    images = of_images(results.runs)
     runs = on_main_dataset(images)
     where = f" on {runs.dataset.iloc[0]}" if images.dataset.nunique() > 1 else ""
     parts = []
@@ -199,30 +217,30 @@ def _over_fitting(results: Results) -> Markup | None:
 
 def _memory(results: Results) -> Markup | None:
     """Say how GPU memory goes with depth, in the largest comparison of each family."""
-    facts = finished(results.facts)
-    return _deepening(results, "Measured", _means(facts, "memory_allocated")) or _deepening(
-        results, "Predicted, not measured,", _means(facts, "memory_predicted")
+    return _deepening(results, "Measured", "memory_allocated") or _deepening(
+        results, "Predicted, not measured,", "memory_predicted"
     )
 
 
-def _deepening(results: Results, kind: str, memory: pd.Series) -> Markup | None:
-    """Say how memory (bytes) by experiment goes with depth, where several depths have some."""
-    means = memory.dropna() / 2**20
+def _deepening(results: Results, kind: str, column: str) -> Markup | None:
+    """Say how memory goes with depth, where several depths have some, on one machine."""
     layers = comparisons.settings(results.runs).layers
-    deepening: dict[str, list[str]] = {}
+    deepening: dict[str, pd.Series] = {}
     for one in comparisons.find(results.runs, "depth"):
-        names = [name for name in one.experiments if name in means.index]
-        deeper = layers[names].nunique() > 1
-        if deeper and len(names) > len(deepening.get(one.family, [])):
-            deepening[one.family] = names
+        runs = finished(results.side_by_side(one.experiments, column))
+        memory = _means(runs, column).dropna()
+        by_depth = memory.groupby(layers[memory.index]).mean()
+        if len(by_depth) > max(1, len(deepening.get(one.family, []))):
+            deepening[one.family] = by_depth
     if not deepening:
         return None
     told = "; ".join(
-        f"{FAMILIES[family].lower()} {means[first]:,.0f} MiB with "
-        f"{counted(layers[first], 'layer')}, {means[last]:,.0f} MiB with {layers[last]:.0f}"
-        for family, (first, *_, last) in deepening.items()
+        f"{FAMILIES[family].lower()} {written(memory.iloc[0], column)} with "
+        f"{counted(memory.index[0], 'layer')}, {written(memory.iloc[-1], column)} with "
+        f"{memory.index[-1]:.0f}"
+        for family, memory in deepening.items()
     )
-    return Markup("{} peak of GPU memory: {}.").format(kind, told)
+    return Markup("{} peak of GPU memory in tensors: {}.").format(kind, told)
 
 
 def statements(results: Results) -> Markup:
@@ -262,17 +280,23 @@ def _published(results: Results, family: str) -> Markup:
         return text.format(own, theirs)
     pairs = beside_published(results, family)
     if pairs.empty:
-        return Markup("Neither report gives a validation {} for these runs.").format(score)
-    far = pairs.away.idxmax()
-    row = pairs.loc[far]
+        return Markup(
+            "No run of which a report gives a validation {} completed an epoch here."
+        ).format(score)
+    between = pairs.inside.eq(True)
+    count, others = counted(len(pairs), "experiment"), pairs[~between]
+    inside = f"Measured validation {score} lies between A and B for {between.sum()} of {count}"
+    if others.empty:
+        return Markup(f"{inside}.")
+    far = others.away.idxmax()
+    row = others.loc[far]
     reports = [f"{name} {written(row[name], score)}" for name in REPORTS if pd.notna(row[name])]
     unit = "percentage points" if score == "accuracy" else "%"
-    return Markup(
-        "Measured and published validation {} are {:.1f} {} apart on average (the nearer report, "
-        "{}); they part most for {}: {} measured, {}."
-    ).format(
-        score, 100 * pairs.away.mean(), unit, counted(len(pairs), "experiment"), _name(far),
-        written(row.measured, score), ", ".join(reports),
+    away = f"{100 * others.away.median():.1f} {unit} from the nearer report in the median"
+    alone = f"Measured validation {score} is {away} of {count}"
+    return Markup("{}, most for {}: {} measured, {}.").format(
+        f"{inside}; the others are {away}" if between.any() else alone,
+        _name(far), written(row.measured, score), ", ".join(reports),
     )  # fmt: skip
 
 
@@ -297,15 +321,6 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
         away = estimates.relative_distance(table.measured, published)
     inside = estimates.inside(table.measured, published)
     return table.assign(away=away, inside=inside)
-
-
-def written(value: float, score: str) -> str:
-    """Return a number as a reader expects it: accuracies in per cent, seconds with their unit."""
-    if score == "accuracy":
-        return f"{100 * value:.2f} %"
-    if score == "seconds":
-        return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"
-    return number(value)
 
 
 def _means(runs: pd.DataFrame, column: str) -> pd.Series:

@@ -97,11 +97,16 @@ def stored(folder: Path, rows: list[dict], schema: pa.Schema) -> pd.DataFrame:
 
 def frames(folder: Path, runs: list[dict], metrics: list[dict] = (), reports=None, **others):
     """Return the results of a study; without `reports` nothing was published."""
+    nothing = {
+        "predicted": pd.DataFrame(columns=records.PREDICTED.names),
+        "attention": pd.DataFrame(columns=records.ATTENTION.names),
+        "claims": {},
+    }
     return Results(
         stored(folder, runs, records.RUNS),
         stored(folder, list(metrics), records.METRICS),
         published() if reports is None else reports,
-        **others,
+        **nothing | others,
     )
 
 

@@ -40,6 +40,21 @@ def test_the_chance_of_a_difference_is_that_of_both_shares():
     assert both == pytest.approx(0.0186, abs=5e-5)
 
 
+def test_single_times_differ_from_a_fifth_on_and_several_beyond_their_interval():
+    assert estimates.doubt_of_times([9.0], [10.0]) == 2
+    assert estimates.doubt_of_times([9.0, 9.1], [10.0, 10.1]) == pytest.approx(
+        estimates.difference([9.0, 9.1], [10.0, 10.1])[1]
+    )
+    times = {"slow": [12.5], "b": [11.9], "a": [10.0], "c": [11.0]}
+    assert estimates.as_quick(times) == ["a", "c", "b"]
+
+
+def test_single_shares_differ_beyond_what_the_sample_leaves_to_chance():
+    assert estimates.doubt_of_shares([0.6], [0.7], 5_000) == estimates.sampling([0.6, 0.7], 5_000)
+    assert estimates.doubt_of_shares([0.6], [0.7], None) == 0
+    assert estimates.doubt_of_shares([0.6, 0.6], [0.7, 0.7], 5_000) == 0  # seeds that agree
+
+
 def test_an_interval_by_hand():
     # Three seeds 1, 2, 3: deviation 1, error 1/√3, t(0.975; 2) = 4.30265.
     mean, half = estimates.interval([1.0, 2.0, 3.0])

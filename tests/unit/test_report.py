@@ -277,6 +277,16 @@ def test_a_part_of_the_study_names_what_is_missing_and_the_command_for_it(page):
     assert 'id="missing"' not in page(a_run("lstm-a"), contents=CONTENTS)
 
 
+def test_what_is_missing_beside_learned_embeddings_names_their_setting(page):
+    missing = [{"family": "lstm", "experiments": ["lstm-x"], "command": "snakemake for lstm"}]
+    learned = {"dataset": "wikitext2", "model.embedding": "learned"}
+    said = "<code>embedding: learned</code> stands under"
+    assert said in page(a_run("lstm-a", **learned), contents=CONTENTS, missing=missing)
+    assert said not in page(a_run("lstm-a"), contents=CONTENTS, missing=missing)
+    images = [{"family": "vit", "experiments": ["vit-x"], "command": "snakemake for vit"}]
+    assert said not in page(a_run("lstm-a", **learned), contents=CONTENTS, missing=images)
+
+
 def test_what_has_nothing_to_compare_says_so_with_the_way_to_more(page, tmp_path):
     """A figure of which there is no drawing, and a table without rows."""
     (tmp_path / "figures/norm.csv").write_text(f"{style.NOTHING_DRAWN}\nNo two runs.\n")

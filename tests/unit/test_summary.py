@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from results import HERE, OTHER_MACHINE, a_run, curve, frames, in_two_places, published
-from trainstudy import summary
+from results import HERE, OTHER_MACHINE, a_run, curve, frames, in_two_places, published, sizes
+from trainstudy import figures, summary
 
 LSTM = {"validation_perplexity_best": 150.0, "test_perplexity_best": 140.0, "best_epoch": 3}
 VIT = {"validation_accuracy_best": 0.6, "test_accuracy_best": 0.59, "best_epoch": 7}
@@ -73,7 +73,16 @@ def test_the_fastest_and_the_slowest_are_named(sentences):
     times = {"vit-a": 1.5, "vit-b": 0.90864, "vit-c": 123.4}
     runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
     text = sentences(*runs)[1]
-    assert "vit-b trains fastest, 0.909 s per epoch; vit-c is slowest, 123 s." in text
+    assert "vit-b trains fastest, 0.9086 s per epoch; vit-c is slowest, 123.4 s." in text
+
+
+def test_what_may_be_as_fast_is_counted_beside_the_fastest(sentences):
+    times = {"vit-a": 1.0, "vit-b": 0.9, "vit-c": 1.07, "vit-d": 1.1}  # 1.08 is a fifth more
+    runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
+    quickest = "vit-b trains fastest, 0.9 s per epoch (2 others may be as fast, up to 1.07 s)"
+    assert f"{quickest}; vit-d is slowest, 1.1 s." in sentences(*runs)[1]
+    seeds = [run | {"seed": 2} for run in runs]  # the same again: no doubt is left
+    assert "vit-b trains fastest, 0.9 s per epoch; vit-d is slowest" in sentences(*runs, *seeds)[1]
 
 
 @pytest.mark.parametrize("elsewhere", [{"machine": OTHER_MACHINE}, {"threads": 2}], ids=str)
@@ -83,7 +92,7 @@ def test_only_runs_of_one_machine_are_fastest_or_slowest(sentences, elsewhere):
     seeds = [a_run("vit-d", n, **VIT, seconds_training=0.1, **elsewhere) for n in range(4)]
     text = sentences(*runs, *seeds)[1]
     assert "vit-b trains fastest, 0.9 s per epoch" in text
-    assert "vit-c is slowest, 123 s (on Abacus 9, 2 cores, 1 thread)." in text
+    assert "vit-c is slowest, 123.4 s (on Abacus 9, 2 cores, 1 thread)." in text
 
 
 def test_what_is_compared_has_the_seconds_of_one_machine(sentences):
@@ -110,9 +119,27 @@ def test_the_last_epoch_by_the_reports_estimator_is_compared_with_the_nearer_rep
     )
     metrics = [*rows_of(a, 0.1, 0.61), *rows_of(b, 0.1, 0.65)]
     text = sentences(a, b, metrics=metrics, reports=reports)[1]
-    # vit-a is 1 point from A (and 5 from B), vit-b 5 points from A: 3 on average.
-    assert "are 3.0 percentage points apart on average (the nearer report, 2 experiments)" in text
-    assert "they part most for vit-b: 65.00 % measured, A 70.00 %." in text
+    # vit-a is 1 point from A (and 5 from B), vit-b 5 points from A: 3 in the median.
+    away = "is 3.0 percentage points from the nearer report in the median of 2 experiments"
+    assert f"Measured validation accuracy {away}, most for vit-b: 65.00 % measured, A 70" in text
+
+
+def test_what_lies_between_the_reports_does_not_part_from_them(sentences):
+    runs = [a_run(f"vit-{letter}", **VIT) for letter in "abcd"]
+    reports = published(
+        *(("A", run["experiment"], "accuracy", "validation", 0.62, "") for run in runs),
+        *(("B", run["experiment"], "accuracy", "validation", 0.9, "") for run in runs),
+    )
+    last = (0.7, 0.61, 0.59, 0.3)
+    metrics = [row for run, score in zip(runs, last, strict=True) for row in rows_of(run, score)]
+    text = sentences(*runs, metrics=metrics, reports=reports)[1]
+    assert (
+        "Measured validation accuracy lies between A and B for 1 of 4 experiments; the others are "
+        "3.0 percentage points from the nearer report in the median, most for vit-d: 30.00 % "
+        "measured, A 62.00 %, B 90.00 %."
+    ) in text
+    text = sentences(runs[0], metrics=metrics, reports=reports)[1]
+    assert "Measured validation accuracy lies between A and B for 1 of 1 experiment." in text
 
 
 def test_perplexities_are_compared_as_a_share_of_the_published_one(sentences):
@@ -123,8 +150,11 @@ def test_perplexities_are_compared_as_a_share_of_the_published_one(sentences):
     )
     metrics = curve(run, "validation", "perplexity_published", 300.0, 190.0)
     text = sentences(run, metrics=metrics, reports=reports)[1]
-    assert "are 5.0 % apart on average (the nearer report, 1 experiment)" in text
-    assert "190 measured, A 100, B 200." in text
+    assert "lies between A and B for 1 of 1 experiment." in text
+    metrics = curve(run, "validation", "perplexity_published", 190.0, 300.0)
+    text = sentences(run, metrics=metrics, reports=reports)[1]
+    assert "Measured validation perplexity is 50.0 % from the nearer report" in text
+    assert "300 measured, A 100, B 200." in text
 
 
 def test_cnns_are_compared_at_their_best_epoch_as_they_were_published(sentences):
@@ -147,7 +177,7 @@ def test_other_data_than_the_reports_are_never_compared(sentences):
 def test_an_experiment_of_ones_own_has_nothing_beside_it(sentences):
     run = a_run("vit-a", **VIT)
     text = sentences(run, metrics=rows_of(run, 0.6))[1]
-    assert "Neither report gives a validation accuracy for these runs." in text
+    assert "No run of which a report gives a validation accuracy completed an epoch here." in text
 
 
 # Questions of the study, and the claims
@@ -175,13 +205,21 @@ def in_norm(norm: str, accuracy: float, **facts) -> dict:
 def test_pre_and_post_norm_are_compared(sentences):
     pair = [in_norm("pre", 0.625), in_norm("post", 0.6)]
     text = sentences(*pair)[-1]
-    assert "Pre-norm ends 2.50 points of validation accuracy above post-norm (vit-pre)." in text
+    lead = "Pre-norm ends 2.50 points of validation accuracy above post-norm (vit-pre)"
+    assert f"{lead}, more than chance leaves." in text
     others = [in_norm("pre", 0.6, epochs=9), in_norm("post", 0.61, epochs=9)]
     text = sentences(*pair, *others)[-1]
     assert (
-        "Pre-norm ends above post-norm in 1 of 2 pairs: by +2.50 points of validation accuracy "
-        "where it leads most (vit-pre), by -1.00 where least (vit-pre9)."
+        "Of 2 pairs that differ in the norm alone, pre-norm ends ahead in 1 and post-norm in 0 by "
+        "more than chance leaves: pre-norm leads by +2.50 points of validation accuracy where most "
+        "(vit-pre), by -1.00 where least (vit-pre9)."
     ) in text
+
+
+def test_a_lead_of_one_norm_that_seeds_may_explain_is_called_chance(sentences):
+    wide = [in_norm("pre", 0.7), in_norm("pre", 0.6) | {"seed": 2}, in_norm("post", 0.5)]
+    wide.append(in_norm("post", 0.6) | {"seed": 2})
+    assert "above post-norm (vit-pre), which may be chance." in sentences(*wide)[-1]
 
 
 def test_norms_that_end_alike_are_said_to(sentences):
@@ -194,7 +232,7 @@ def test_norms_of_equal_settings_count_together(sentences):
     runs[2]["experiment"] = "vit-post-again"
     again = in_norm("pre", 0.6) | {"experiment": "vit-pre-again"}
     text = sentences(*runs, again)[-1]
-    assert "Pre-norm ends 5.00 points of validation accuracy above post-norm (vit-pre)." in text
+    assert "Pre-norm ends 5.00 points of validation accuracy above post-norm (vit-pre), " in text
 
 
 def test_the_best_cnn_is_compared_with_the_best_vision_transformer(sentences):
@@ -253,16 +291,36 @@ def test_memory_by_depth_is_told_as_measured_or_predicted(tmp_path):
         return summary.sentences(results, 2)[-1].striptags()
 
     assert (
-        "Predicted, not measured, peak of GPU memory: vision transformers 300 MiB with 2 layers, "
-        "1,800 MiB with 6."
+        "Predicted, not measured, peak of GPU memory in tensors: vision transformers 300 MiB with "
+        "2 layers, 1,800 MiB with 6."
     ) in told()
     other = a_run("lstm-a", memory_allocated=2**20)  # on a GPU, but of one depth
-    assert "Predicted, not measured, peak of GPU memory: vision transformers" in told(other)
+    assert "Predicted, not measured, peak of GPU memory in tensors: vision transformers" in told(
+        other
+    )
     same = [a_run(f"vit-2{x}", memory_allocated=2**20, **VIT, **{"model.depth": 2}) for x in "ab"]
-    assert "Predicted, not measured, peak of GPU memory: vision transformers" in told(*same)
-    assert "Measured peak of GPU memory: vision transformers 7 MiB" in told(
+    assert "Predicted, not measured, peak of GPU memory in tensors: vision transformers" in told(
+        *same
+    )
+    assert "Measured peak of GPU memory in tensors: vision transformers 7 MiB" in told(
         memory_allocated=7 * 2**20
     )
+
+
+def test_memory_of_different_depths_is_of_one_card(tmp_path):
+    """That of two layers was measured more often on another card than all others."""
+    gpu = {"device": "NVIDIA H100", "memory_allocated": 2**20}
+    runs = [a_run("vit-2", 1, **VIT, **{"model.depth": 2}, **gpu)]
+    other = gpu | {"device": "NVIDIA A100", "memory_allocated": 9 * 2**20}
+    runs += [a_run("vit-2", seed, **VIT, **{"model.depth": 2}, **other) for seed in (2, 3)]
+    for depth in (4, 6):
+        own = gpu | {"memory_allocated": depth * 2**20}
+        runs.append(a_run(f"vit-{depth}", **VIT, **{"model.depth": depth}, **own))
+    results = frames(tmp_path, runs, **sizes(runs))
+    text = summary.sentences(results, 2)[-1].striptags()
+    assert "in tensors: vision transformers 1 MiB with 2 layers, 6 MiB with 6." in text
+    drawn = figures.build("memory-by-depth", results).data.set_index("experiment")
+    assert drawn.measured.to_dict() == {"vit-2": 1, "vit-4": 4, "vit-6": 6}
 
 
 def test_the_claims_are_counted_with_their_reasons(tmp_path):

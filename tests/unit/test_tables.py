@@ -303,7 +303,7 @@ def test_what_is_compared_stands_with_the_seconds_of_one_machine(tmp_path):
     after = images["validation accuracy after 20 s"]
     assert after.to_dict() == {"vit-2-adamw": 0.4, "vit-2-sgd": 0.2}
     (change,) = tables.build("single-changes", inputs).to_dict("records")
-    assert change["difference of seconds"] == 30
+    assert change["difference of total seconds"] == 30
     assert change["machine"] == HERE
 
 
@@ -671,6 +671,14 @@ def test_half_an_interval_has_the_decimals_of_its_mean_and_none_is_shown_that_is
     assert shown("loss (nat)", [5.2345, 5.5], **halves) == ["5.234 ± 0.012", "5.500"]
     halves = {"validation accuracy ±": [0.0123, math.nan]}
     assert shown("validation accuracy", [0.5, 0.6], **halves) == ["50.00 ± 1.23 %", "60.00 %"]
+
+
+def test_differences_of_accuracies_are_in_points():
+    table = pd.DataFrame({"difference of test accuracy": [0.04, -0.3]})
+    table["difference of test accuracy ±"] = [0.1, math.nan]
+    fragment = tables.to_html(table)
+    assert ">difference of test accuracy (points)</th>" in fragment
+    assert re.findall(r"<td [^>]*>(.*?)</td>", fragment) == ["+4.00 ± 10.00", "-30.00"]
 
 
 def test_what_all_rows_share_is_said_once():

@@ -1,4 +1,4 @@
-"""From the two Parquet files to tables, figures and the report. Nothing here needs torch."""
+"""From the Parquet files to tables, figures and the report. Nothing here needs torch."""
 
 # What results.read takes: what this study measured, or what an earlier one did.
 MEASURED = {

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from trainstudy import origin
 from trainstudy.figures import choices, costs, curves, published
 from trainstudy.figures.drawing import Drawing
-from trainstudy.results import Results, learned_instead
+from trainstudy.results import FAMILIES, Results, learned_instead
 
 __all__ = ["FIGURES", "Drawing", "build", "save"]
 
@@ -21,7 +21,7 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
     "measured-against-published": published.dots,
     **{
         f"{family}-curves-{axis}": partial(curves.learning, family=family, axis=axis)
-        for family in ("lstm", "vit", "cnn")
+        for family in FAMILIES
         for axis in ("epochs", "seconds")
     },
     "optimizers": choices.optimizers,

@@ -1,5 +1,7 @@
 """What a choice changes: optimizer or depth against loss, score and time per epoch."""
 
+from statistics import fmean
+
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -11,9 +13,17 @@ from trainstudy.figures.drawing import (
     empty,
     legend,
     panels,
-    written,
 )
-from trainstudy.results import FAMILIES, SCORE, Results, finished, places, versions
+from trainstudy.quantities import written
+from trainstudy.results import (
+    FAMILIES,
+    LOWER_IS_BETTER,
+    SCORE,
+    Results,
+    code_versions,
+    finished,
+    places,
+)
 
 SECONDS = "seconds per epoch (s)"
 # Settings of an optimizer, and how they are written behind its name.
@@ -122,7 +132,7 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
     score = score[score.metric == metric].dropna(subset="value")
     if score.empty:
         return f"{FAMILIES[one.family]}: no run finished."
-    best = score.loc[score.value.idxmin() if metric == "perplexity" else score.value.idxmax()]
+    best = score.loc[score.value.idxmin() if metric in LOWER_IS_BETTER else score.value.idxmax()]
     text = (
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
         f"{written(best.value, metric)} ({label}: {best.choice})"
@@ -131,10 +141,14 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
     made = places(timed).unique()
     if len(made) > 1:
         return f"{text}; the seconds are of several machines."
-    quick = own[own.metric == SECONDS].dropna(subset="value")
-    if quick.empty:
+    runs = finished(timed).groupby("experiment").seconds_training.apply(list)
+    if runs.empty:
         return f"{text}; no epoch was timed on a GPU that no other run shared."
-    quick = quick.loc[quick.value.idxmin()]
-    where = f", on {made[0]}" if results.several_places else ""
-    where += ", by several versions of the code" if versions(timed).nunique() > 1 else ""
-    return f"{text}; shortest epochs {quick.value:.3g} s ({label}: {quick.choice}{where})."
+    chosen = own.groupby("experiment").choice.first()
+    first, *others = estimates.as_quick(runs.to_dict())
+    equal = f"; no longer for certain: {', '.join(str(chosen[n]) for n in others)}"
+    where = f"; on {made[0]}" if results.several_places else ""
+    where += "; by several versions of the code" if code_versions(timed).nunique() > 1 else ""
+    seconds = f"{fmean(runs[first]):.3g} s"
+    quick = f"{label}: {chosen[first]}{equal if others else ''}{where}"
+    return f"{text}; shortest epochs {seconds} ({quick})."

@@ -8,11 +8,17 @@ from matplotlib.ticker import PercentFormatter
 
 from trainstudy import comparisons, style
 from trainstudy.figures import labels
-from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers, written
-from trainstudy.quantities import counted, number
-from trainstudy.results import FAMILIES, Results, at_main_place, finished, on_main_dataset
+from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers
+from trainstudy.quantities import counted, number, words, written
+from trainstudy.results import (
+    FAMILIES,
+    Results,
+    at_main_place,
+    finished,
+    of_images,
+    on_main_dataset,
+)
 
-COSTS = {"parameters_trained": "trained parameters", "seconds_total": "seconds of the whole run"}
 PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
     "constants": ("data and frozen tables", "#DDDDDD", ""),
     "parameters": ("parameters", "#56B4E9", "//"),
@@ -28,7 +34,7 @@ def accuracy(results: Results, column: str) -> Drawing:
     On the data set of most experiments; seconds are those of the machine with most. The others are
     named as left out.
     """
-    every = results.runs[results.runs.family.isin(["vit", "cnn"])]
+    every = of_images(results.runs)
     images = on_main_dataset(every)
     scored = images.experiment[images.validation_accuracy_best.notna()]
     runs = finished(results.side_by_side(scored, column))
@@ -42,7 +48,7 @@ def accuracy(results: Results, column: str) -> Drawing:
     data = data.sort_values("validation_accuracy_best", ascending=False, ignore_index=True)
     figure, axes = panels(1, 1, 5.6)
     panel = axes[0, 0]
-    panel.set(xscale="log", xlabel=COSTS[column], ylabel="validation accuracy, best epoch (%)")
+    panel.set(xscale="log", xlabel=words(column), ylabel="validation accuracy, best epoch (%)")
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     styles = style.of(results.runs)
     marks = [_mark(row, styles) for row in data.itertuples()]
@@ -66,18 +72,19 @@ def _mark(row: Any, styles: dict[str, style.Style]) -> dict[str, str]:
 def memory_by_depth(results: Results) -> Drawing:
     """Draw the predicted peak of a training step by depth in parts, and the measured one."""
     found = comparisons.find(results.runs, "depth")
-    if not found or results.predicted.empty:
+    if not found:
         return empty("No two runs of this study differ in their depth alone.")
     known = results.predicted.set_index("experiment")
     layers = comparisons.settings(results.runs).layers
-    measured = finished(results.undisturbed).groupby("experiment").memory_allocated.mean()
-    rows = [
-        {"experiment": name, "family": one.family, "layers": int(layers[name])}
-        | {part: known.loc[name, part] / 2**20 for part in [*PARTS, "total"]}
-        | {"measured": measured[name] / 2**20}
-        for one in found
-        for name in one.experiments
-    ]
+    rows = []
+    for one in found:
+        runs = finished(results.side_by_side(one.experiments, "memory_allocated"))
+        measured = runs.groupby("experiment").memory_allocated.mean()
+        # Those with equal settings count together, whatever their names.
+        for depth, names in layers[[*one.experiments]].groupby(layers).groups.items():
+            row = {"experiment": names[0], "family": one.family, "layers": int(depth)}
+            row |= {part: known.loc[names[0], part] / 2**20 for part in [*PARTS, "total"]}
+            rows.append(row | {"measured": measured[names].mean() / 2**20})
     data = pd.DataFrame(rows)
     figure, axes = panels(1, len(found), 3.6)
     for one, panel in zip(found, axes[0], strict=True):
@@ -122,6 +129,6 @@ def _accuracy_text(data: pd.DataFrame, column: str) -> str:
         parts.append(
             f"{FAMILIES[family]}: best validation accuracy "
             f"{written(best.validation_accuracy_best, 'accuracy')} by {best.experiment}, "
-            f"{number(best[column])} {COSTS[column]}."
+            f"{number(best[column])} {words(column)}."
         )
     return "\n".join(parts)

@@ -13,10 +13,9 @@ from trainstudy.figures.drawing import (
     legend,
     line,
     panels,
-    written,
 )  # fmt: skip
-from trainstudy.quantities import counted
-from trainstudy.results import FAMILIES, SCORE, Results
+from trainstudy.quantities import counted, written
+from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results
 
 AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
 COLUMNS = 4  # of the small curves of over-fitting
@@ -145,7 +144,7 @@ def _with_seeds(name: str, seeds: int, most: int) -> str:
 def _ends(epochs: int, values: pd.Series, metric: str) -> str:
     """Say which of some runs, sorted by value, are best and worst after as many epochs."""
     said = [f"{name} ({written(value, metric)})" for name, value in values.items()]
-    best, worst = (said[0], said[-1]) if metric == "perplexity" else (said[-1], said[0])
+    best, worst = (said[0], said[-1]) if metric in LOWER_IS_BETTER else (said[-1], said[0])
     after = f"after {counted(epochs, 'epoch')}"
     if len(values) == 1:
         return f"{after}, validation {metric} of {best}"

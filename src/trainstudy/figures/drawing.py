@@ -17,7 +17,6 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from trainstudy.quantities import number
 from trainstudy.style import LINES, NOTHING_DRAWN, Style
 
 LABELS = {"loss": "loss (nat)", "perplexity": "perplexity", "accuracy": "accuracy (%)"}
@@ -103,8 +102,3 @@ def legend(panel: Axes, styles: dict[str, Style], labels: Mapping[str, str]) -> 
             )
         )  # fmt: skip
     panel.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
-
-
-def written(value: float, metric: str) -> str:
-    """Return a score as the text of a figure gives it."""
-    return f"{100 * value:.1f} %" if metric == "accuracy" else number(value)

@@ -1,18 +1,15 @@
 """What was measured beside what the reports published."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from trainstudy import estimates
-from trainstudy.figures.drawing import (
-    Drawing,
-    empty,
-    panels,
-    plain_numbers,
-    written,
-)
+from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers
+from trainstudy.quantities import counted, written
 from trainstudy.results import (
     FAMILIES,
     PUBLISHED_DATASET,
@@ -30,7 +27,7 @@ SHIFT = {"A": 0.18, "B": -0.18}  # of a row, so that equal figures do not hide e
 
 
 def dots(results: Results) -> Drawing:
-    """Draw validation score and seconds per epoch of every run beside both reports.
+    """Draw validation score and seconds per epoch of every experiment beside both reports.
 
     Families are left out of which no run used the reports' data.
     """
@@ -56,13 +53,12 @@ def dots(results: Results) -> Drawing:
         names = sorted(own.experiment.unique(), reverse=True)
         for panel, metric in zip(row, (SCORE[family], SECONDS), strict=True):
             _panel(panel, own[own.metric == metric], names)
-            _dress(panel, metric, FAMILIES[family])
+            _dress(panel, metric, FAMILIES[family], places(timed[family]).unique())
         row[1].tick_params(labelleft=False)
     axes[0, 1].legend(*_once(axes), loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
     where = "".join(
         f"\n{FAMILIES[family]}: seconds on {made}."
         for family in families
-        if results.several_places
         for made in places(timed[family]).unique()
     )
     return Drawing(figure, _text(data) + where + left_out, data)
@@ -111,13 +107,14 @@ def _panel(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     panel.set_ylim(-0.6, len(names) - 0.4)
 
 
-def _dress(panel: Axes, metric: str, title: str) -> None:
+def _dress(panel: Axes, metric: str, title: str, made: Collection[str]) -> None:
+    where = "".join(f"\nmeasured on {one}" for one in made)
     labels = {"perplexity": "validation perplexity", "accuracy": "validation accuracy (%)"}
     if not any(np.isfinite(drawn.get_xydata()).any() for drawn in panel.lines):
         panel.axis("off")
         panel.text(0, 0.5, "not published", transform=panel.transAxes, color="#666666")
         return
-    panel.set(xlabel=labels.get(metric, "training seconds per epoch (s)"), title=title)
+    panel.set(xlabel=labels.get(metric, f"training seconds per epoch (s){where}"), title=title)
     if metric == "accuracy":
         panel.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     else:
@@ -133,20 +130,25 @@ def _once(axes) -> tuple[list, list]:
 
 
 def _why_not(family: str) -> str:
-    return (
-        f"{FAMILIES[family]}: no run learned from {PUBLISHED_DATASET[family]}, as the reports' did."
-    )
+    theirs = PUBLISHED_DATASET[family]
+    return f"{FAMILIES[family]}: no run completed an epoch on {theirs}, the reports' data."
 
 
 def _text(data: pd.DataFrame) -> str:
-    """Say of how many runs both are known, and where they part most."""
+    """Say of how many experiments both are known, and where they part most."""
     scores = data[(data.metric != SECONDS) & data.measured.notna()]
     if scores.empty:
         return "No run with a published score completed an epoch."
-    row = scores.loc[estimates.relative_distance(scores.measured, scores[list(REPORTS)]).idxmax()]
+    published = scores[list(REPORTS)]
+    away = estimates.relative_distance(scores.measured, published)
+    between = estimates.inside(scores.measured, published).eq(True)
+    count = counted(len(scores), "experiment")
+    if between.all():
+        return f"Measured scores lie between those of A and B for all of {count}."
+    row = scores.loc[away[~between].idxmax()]
     known = [name for name in REPORTS if pd.notna(row[name])]
     reports = ", ".join(f"{name} {written(row[name], row.metric)}" for name in known)
     return (
-        f"Measured and published scores of {len(scores)} runs. They part most for "
-        f"{row.experiment}: {row.metric} {written(row.measured, row.metric)} measured, {reports}."
+        f"Measured and published scores of {count}. They part most for {row.experiment}: "
+        f"{row.metric} {written(row.measured, row.metric)} measured, {reports}."
     )

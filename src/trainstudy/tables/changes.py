@@ -1,12 +1,11 @@
 """What single changes brought, and how pre- and post-norm bear learning rates and depth."""
 
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from trainstudy import comparisons, estimates
-from trainstudy.results import SCORES, Results, finished, places, versions
+from trainstudy.results import SCORES, Results, code_versions, finished, places
 
 
 def single_changes(results: Results) -> pd.DataFrame:
@@ -38,13 +37,15 @@ def single_changes(results: Results) -> pd.DataFrame:
         both = pd.concat(timed)
         made = places(both).unique()
         if all(seconds) and len(made) == 1:
-            several = versions(both).nunique() > 1
+            several = code_versions(both).nunique() > 1
             row["machine"] = made[0] + (", several versions of the code" if several else "")
             added, half = estimates.difference(*seconds)
-            row["difference of seconds"], row["difference of seconds ±"] = added, half
-            chance = estimates.SPREAD_OF_TIMES * fmean(seconds[1]) if half is None else half
+            (
+                row["difference of total seconds"],
+                row["difference of total seconds ±"],
+            ) = added, half
             gained = row.get("difference of validation perplexity")
-            if gained is not None and added > chance:
+            if gained is not None and added > estimates.doubt_of_times(*seconds):
                 row["perplexity per added second"] = gained / added
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS).dropna(axis="columns", how="all")
@@ -53,15 +54,13 @@ def single_changes(results: Results) -> pd.DataFrame:
 COLUMNS = [
     "change", "without", "with",
     *(
-        f"{text}{end}"
+        f"difference of {split} {score}{end}"
         for score in SCORES
         for split in ("validation", "test")
-        for text, end in (
-            (f"difference of {split} {score}", ""),
-            (f"difference of {split} {score}", " ±"),
-        )
+        for end in ("", " ±")
     ),
-    "difference of seconds", "difference of seconds ±", "perplexity per added second", "machine",
+    "difference of total seconds", "difference of total seconds ±",
+    "perplexity per added second", "machine",
     *(f"{split} {score} without" for score in SCORES for split in ("validation", "test")),
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ from trainstudy import comparisons
 from trainstudy.results import (
     AFTER,
     BUDGETS,
+    LOWER_IS_BETTER,
     SCORES,
     Results,
     after,
@@ -90,7 +91,7 @@ def _best_first(table: pd.DataFrame) -> pd.DataFrame:
         reached = rows.dropna(axis="columns", how="all")
         scores = [name for name in reached if " after " in name and not name.endswith(" ±")]
         if scores:
-            lowest_first = "perplexity" in scores[-1]
+            lowest_first = scores[-1].partition(" ")[0] in LOWER_IS_BETTER
             rank.update(rows[scores[-1]].rank(ascending=lowest_first, na_option="bottom"))
     ranked = table.loc[rank.sort_values(kind="stable").index].sort_values("machine", kind="stable")
     return ranked.sort_values("family", key=by_family, kind="stable").reset_index()

@@ -25,7 +25,10 @@ def to_html(table: pd.DataFrame) -> str:
     shown = [name for name in table if not name.endswith(" ±") and name not in said]
     numeric = {name for name in shown if _is_numeric(table[name])}
     decimals = {name: _decimals(table, name) for name in numeric}
-    heads = "".join(f'<th scope="col"{_class(n in numeric)}>{html.escape(n)}</th>' for n in shown)
+    heads = "".join(
+        f'<th scope="col"{_class(name in numeric)}>{html.escape(_heading(name))}</th>'
+        for name in shown
+    )
     rows = []
     for number, row in enumerate(table.to_dict("records")):
         cells = [
@@ -73,6 +76,10 @@ def _caption(said: dict[str, str]) -> str:
     return f"<caption>All rows: {html.escape(text)}.</caption>\n" if said else ""
 
 
+def _heading(column: str) -> str:
+    return f"{column} (points)" if _in_points(column) else column
+
+
 def _class(number: bool) -> str:
     return ' class="number"' if number else ""
 
@@ -110,6 +117,11 @@ def _in_per_cent(column: str) -> bool:
     return "accuracy" in column
 
 
+def _in_points(column: str) -> bool:
+    """Say whether a column of differences of shares is shown in points, to tell it from shares."""
+    return column.startswith("difference") and _in_per_cent(column)
+
+
 def _decimals(table: pd.DataFrame, column: str) -> list[int]:
     """Return the decimals of every row: one number, or one for each metric in the rows."""
     if _in_per_cent(column) or column.endswith("(%)"):
@@ -143,5 +155,5 @@ def _number(value: float, column: str, decimals: int) -> str:
     if math.isinf(value):  # a perplexity may be beyond all numbers
         return "∞"
     if _in_per_cent(column):
-        return f"{100 * value:{sign}.{decimals}f} %"
+        return f"{100 * value:{sign}.{decimals}f}{'' if _in_points(column) else ' %'}"
     return f"{value:{sign},.{decimals}f}"

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from trainstudy import estimates
-from trainstudy.results import Results, at_main_place, finished, on_main_dataset
+from trainstudy.quantities import counted
+from trainstudy.results import Results, at_main_place, finished, of_images, on_main_dataset
 from trainstudy.tables import columns
 
 
@@ -13,8 +14,7 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
     Of those on the data set of most experiments. At equal epochs, at equal seconds and at the
     budget of the run. Equal is what the shortest run that did not diverge had.
     """
-    every = results.runs[results.runs.family.isin(["cnn", "vit"])]
-    images = on_main_dataset(every).experiment
+    images = on_main_dataset(of_images(results.runs)).experiment
     runs = finished(results.side_by_side(images, "seconds_total"))
     table = columns.heads(runs)
     for split in ("validation", "test"):
@@ -46,15 +46,15 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, runs: pd.DataFrame
     """Add the validation accuracy after some epochs and, off the curve, after some seconds."""
     if runs.empty:
         return
-    rows = results.metrics.query("split == 'validation' and metric == 'accuracy'")
+    curves = results.validation_curves.query("metric == 'accuracy'")
     epochs = int(estimates.last_epoch(runs).min())
     keys = ["experiment", "seed"]
-    reached = rows[rows.epoch == epochs].merge(runs[keys], on=keys)
-    heading = f"validation accuracy after {epochs} epochs"
+    reached = curves[curves.epoch == epochs].merge(runs[keys], on=keys)
+    heading = f"validation accuracy after {counted(epochs, 'epoch')}"
     columns.add(table, heading, reached.set_index("experiment").value)
     # The seconds of another machine are others.
     own = at_main_place(runs.dropna(subset="seconds_total"))[keys]
-    timed = results.validation_curves.query("metric == 'accuracy'").merge(own, on=keys)
+    timed = curves.merge(own, on=keys)
     if timed.empty:
         return
     seconds = timed.groupby(keys).seconds.max().min()  # where the first curve ends
