@@ -29,6 +29,7 @@ rule all:
         f"{RESULTS}/report.html",
         MEASURED["metrics"],
         MEASURED["runs"],
+        [] if config["measured"] else RUN_FILES,
         collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
         collect(
             f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["svg", "png", "csv"]

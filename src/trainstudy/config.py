@@ -4,20 +4,17 @@ The Snakefile imports this module on machines that have Snakemake alone, so it u
 no torch, no numpy.
 """
 
+import itertools
 import os
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import jsonschema
 
-from trainstudy import data, grids, shapes
+from trainstudy import data, grids, misfits, shapes
 from trainstudy.places import ConfigError, Places, read
 
-KIND_OF_FAMILY = {"lstm": "text", "vit": "images", "cnn": "images"}
-MODULE = re.compile("[a-z0-9][a-z0-9_]*")
 RESULT_FILES = ("metrics", "runs", "predicted", "attention")  # Parquet: what reports are made from
 
 
@@ -43,13 +40,16 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     for name in runs if not problems else ():
         lineage = [("experiments", owners[name]), *_lineage(study, name)[1:]]
         find = _finder(lineage, config["experiments"][owners[name]].get("grid", {}), places)
-        problems += shapes.violations(runs[name], schema, find) or [
-            f"{find(path)}: {message}" for path, message in _impossible(runs[name])
-        ]
+        violated = shapes.violations(runs[name], schema, find)
+        if violated:
+            problems += _of_two_families(study, name, find) or violated
+        else:
+            problems += [f"{find(path)}: {message}" for path, message in misfits.of(runs[name])]
     if not problems:
         names = shapes.Validator(shape.schema["$defs"]["name"])
         problems += _misnamed(owners, names, places) + _unknown_selection(config, runs, places)
-        problems += _no_results(config, places)
+        problems += _named_as_groups(owners, runs, places) + _lost_bases(study, places)
+        problems += _idle(study, owners, runs, places) + _no_results(config, places)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     chosen = set(config["select"])
@@ -77,8 +77,19 @@ def threads(wanted: int | str, runs: int, cores: int | None) -> int:
 
 
 def training_settings(run: dict) -> dict:
-    """Return what decides the outcome of a run: everything but the group it is listed under."""
-    return {key: value for key, value in run.items() if key != "group"}
+    """Return what decides the outcome of a run: everything but the group it is listed under.
+
+    0.0 and 0 are one setting, written as the latter, lest another spelling train a run again.
+    """
+    return {key: _spelt(value) for key, value in run.items() if key != "group"}
+
+
+def _spelt(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _spelt(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_spelt(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def setting(config: dict, name: str, key: str) -> object:
@@ -148,102 +159,6 @@ def _overlay_value(key: str, lower: dict, upper: dict) -> object:
     return value
 
 
-def _impossible(run: dict) -> list[tuple[tuple, str]]:
-    """Return the (path, message) of settings that are each fine but do not fit together."""
-    name, kind = run["dataset"], KIND_OF_FAMILY[run["family"]]
-    if name not in data.names():
-        return [(("dataset",), f"no data set '{name}'. {shapes.known(name, data.names())}")]
-    if not MODULE.fullmatch(name):
-        message = f"the file data/{name}.py needs a name of lower-case letters, digits and _."
-        return [(("dataset",), message)]
-    found: list[tuple[tuple, str]] = []
-    dataset = data.find(name)
-    if dataset.KIND != kind:
-        message = f"{run['family']} models learn from {kind}, {name} holds {dataset.KIND}."
-        found.append((("dataset",), f"{message} Choose another data set or family."))
-    elif kind == "images":
-        found += _impossible_images(run, dataset)
-    else:
-        found += _impossible_text(run, dataset)
-    for key in ("crop_scale", "crop_ratio"):
-        low, high = run.get("augmentation", {}).get(key, (0, 0))
-        if low > high:
-            found.append((("augmentation", key), f"the range [{low}, {high}] is empty; turn it."))
-    for key in ("mixup", "cutmix"):
-        if run.get("augmentation", {}).get(key) and run["batch_size"] == 1:
-            message = "a batch of one image has no other to mix it with."
-            message = f"{message} Choose a larger batch_size, or write null."
-            found.append((("augmentation", key), message))
-    if run["schedule"]["name"] == "step" and not run["schedule"]["milestones"]:
-        message = "a step schedule without milestones never steps. Name epochs, or choose none."
-        found.append((("schedule", "milestones"), message))
-    if run["schedule"]["warmup_epochs"] > run["epochs"]:
-        message = f"the warm-up is longer than the training of {run['epochs']} epochs; shorten it."
-        found.append((("schedule", "warmup_epochs"), message))
-    if (run["early_stopping"] or 0) >= run["epochs"]:
-        message = f"no training of {run['epochs']} epochs ends early after {run['early_stopping']} "
-        message += "without improvement. Choose less, or write null."
-        found.append((("early_stopping",), message))
-    return found
-
-
-def _impossible_images(run: dict, dataset: ModuleType) -> list[tuple[tuple, str]]:
-    found: list[tuple[tuple, str]] = []
-    _, height, width = dataset.SHAPE
-    if height != width:
-        message = f"its images of {height} × {width} pixels are not square, as augmentation and "
-        found.append((("dataset",), f"{message}models want them. Let its module cut or pad them."))
-    if run["batch_size"] > dataset.EXAMPLES:  # no partial batch is trained on
-        message = f"a batch of {run['batch_size']:,} is more than the {dataset.EXAMPLES:,} training"
-        message = f"{message} images of {run['dataset']}. Choose a smaller one."
-        found.append((("batch_size",), message))
-    if run["family"] == "vit":
-        found += _impossible_vit(run["model"], width)
-    elif run["model"]["name"] == "densenet":
-        found += _impossible_densenet(run["batch_size"], width)
-    return found
-
-
-def _impossible_densenet(batch_size: int, size: int) -> list[tuple[tuple, str]]:
-    """It halves the image three times; batch norm wants more than one pixel in a batch."""
-    if size < 8:
-        message = f"densenet halves images three times, and these have {size} pixels. Choose "
-        return [(("model", "name"), f"{message}another network.")]
-    if size < 16 and batch_size == 1:
-        message = "densenet leaves one pixel of these images, of which batch norm needs several."
-        return [(("batch_size",), f"{message} Choose a larger one.")]
-    return []
-
-
-def _impossible_vit(model: dict, size: int) -> list[tuple[tuple, str]]:
-    found: list[tuple[tuple, str]] = []
-    if size % model["patch"]:
-        message = f"images of {size} pixels cannot be cut into patches of {model['patch']}."
-        found.append((("model", "patch"), f"{message} Choose a divisor."))
-    if model["dim"] % model["heads"]:
-        message = f"{model['heads']} heads cannot share a width (dim) of {model['dim']} equally."
-        found.append((("model", "heads"), f"{message} Choose a divisor."))
-    if model["drop_path"] and model["depth"] == 1:
-        message = "the first block drops nothing, and with a depth of 1 there is no other."
-        found.append((("model", "drop_path"), f"{message} Choose a larger depth, or write null."))
-    return found
-
-
-def _impossible_text(run: dict, dataset: ModuleType) -> list[tuple[tuple, str]]:
-    found: list[tuple[tuple, str]] = []
-    frozen = run["model"]["embedding"] == "gpt1"
-    if frozen and dataset.TOKENIZER != "gpt1":
-        message = f"gpt1 belongs to GPT-1's vocabulary, and {run['dataset']} has its own."
-        found.append((("model", "embedding"), f"{message} Choose learned."))
-    if frozen and run["model"]["embedding_size"] != 768:
-        found.append((("model", "embedding_size"), "GPT-1's embeddings have size 768; write that."))
-    if run["sequence_length"] > dataset.EXAMPLES:
-        message = f"a sequence of {run['sequence_length']:,} is longer than the training part of "
-        message += f"{run['dataset']}, about {dataset.EXAMPLES:,} tokens. Choose a shorter one."
-        found.append((("sequence_length",), message))
-    return found
-
-
 def _impossible_grids(experiments: dict[str, dict], places: Places) -> list[str]:
     """Return what is wrong with grids of the right shape, before any of them is expanded."""
     own = {name: one["grid"] for name, one in experiments.items() if "grid" in one}
@@ -284,6 +199,58 @@ def _misnamed(
         line
         for name, owner in owners.items()
         for line in shapes.violations(name, names, {(): where[owner]}.__getitem__)
+    ]
+
+
+def _of_two_families(study: dict, name: str, find: Callable[[tuple], str]) -> list[str]:
+    """Say that an experiment names another family than its base, whose settings do not fit it."""
+    lineage = [(owner, study[section][owner]) for section, owner in _lineage(study, name)]
+    named = [(owner, own["family"]) for owner, own in lineage if "family" in own]
+    return [
+        f"{find(('family',))}: the settings of base '{base}' are of family {theirs} and do not fit "
+        f"{family}. Choose another base."
+        for (_, family), (base, theirs) in itertools.pairwise(named)
+        if family != theirs
+    ]
+
+
+def _lost_bases(study: dict, places: Places) -> list[str]:
+    """Return the bases that no experiment has or could have: perhaps their names are wrong."""
+    used = {base for name in study["experiments"] for _, base in _lineage(study, name)[1:]}
+    return [
+        f"{places.find([('bases', base)])}: no experiment has this base, and without a family none "
+        f"could. {shapes.known(base, used)} Rename or remove it."
+        for base, own in study["bases"].items()
+        if base not in used and not {"base", "family"} & {*own}
+    ]
+
+
+def _idle(study: dict, owners: dict[str, str], runs: dict, places: Places) -> list[str]:
+    """Return what experiments themselves set to no effect; in a grid, in none of its members."""
+    found: dict[tuple, list[str]] = {}
+    for name, run in runs.items():
+        for path, message in misfits.idle(study["experiments"][name], run):
+            found.setdefault((owners[name], path), []).append(message)
+    members = Counter(owners.values())
+    problems = []
+    for (owner, path), messages in found.items():
+        if len(messages) == members[owner]:
+            varied = ("experiments", owner, "grid", ".".join(path))
+            where = places.find([varied, ("experiments", owner, *path)])
+            problems.append(f"{where}: {messages[0]}")
+    return problems
+
+
+def _named_as_groups(owners: dict[str, str], runs: dict, places: Places) -> list[str]:
+    """Return the experiments that have the name of a group: `select` could mean either."""
+    groups = {run["group"] for run in runs.values()}
+    named = [(owner, name) for name, owner in owners.items()]
+    named += [(owner, owner) for owner in owners.values()]  # `select` takes a grid by it
+    return [
+        f"{places.find([('experiments', owner)])}: '{name}' is the name of a group, too, and "
+        "`select` could mean either. Rename one."
+        for owner, name in dict.fromkeys(named)
+        if name in groups
     ]
 
 

@@ -8,6 +8,7 @@ already is half of the outcome.
 
 import argparse
 import logging
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ SORTED_BY = {
     "predicted": ["experiment"],
     "attention": ["heads", "head_size"],
 }
+LONGEST = 70  # characters of a folder's name; "reference-" stands before it
 # Runs of one experiment are means and intervals together only where all of these agree.
 DECIDES = ["dataset", "data_sha256", *(field.name for field in records.SETTINGS)]
 
@@ -59,6 +61,15 @@ def keep(study: Path, kept: Path) -> None:
         if name == "runs":
             _write_overlay(table, kept)
     log.info("%s: %d runs added or renewed, %d kept", kept, new["runs"].num_rows, len(stays))
+
+
+def check_named(kept: Path) -> None:
+    """Raise DataError where the name of a folder cannot be that of the study it is reported as."""
+    if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", kept.name) or len(kept.name) > LONGEST:
+        raise files.DataError(
+            f"{kept}: '{kept.name}' becomes part of a study's name; use lower-case letters and "
+            f"digits, joined by single hyphens, {LONGEST} characters at most"
+        )
 
 
 def check_declared(study: Path, declared: Path) -> None:
@@ -146,6 +157,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        check_named(arguments.kept)
         check_declared(arguments.study, Path("config.yaml"))
         keep(arguments.study, arguments.kept)
     except files.DataError as error:

@@ -1,8 +1,10 @@
 """Reading configuration files, and where each key stands: file and line, or the command line."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -173,7 +175,14 @@ def _walk(
     loader: _Loader, node: yaml.Node | None, path: tuple, file: Path, lines: dict[tuple, int]
 ) -> Iterator[str]:
     """Note the line of every key and item below a node; yield what is wrong with its keys."""
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.ScalarNode) and not _as_written(node):
+        value: Any = loader.construct_object(node)
+        number = repr(value) if abs(value) < 1e15 else "another number"
+        yield (
+            f"{file}, line {node.start_mark.line + 1}, {_dotted(path)}: YAML takes "
+            f"{node.value:.20} for {number}. Write that, or quotes if it is text."
+        )
+    elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             lines[(*path, str(index))] = item.start_mark.line + 1
             yield from _walk(loader, item, (*path, str(index)), file, lines)
@@ -223,6 +232,17 @@ def _differing(config: object, stored: object, path: tuple = ()) -> Iterator[tup
             yield from _differing(value, stored[key], (*path, str(key)))
         else:
             yield (*path, str(key))
+
+
+def _as_written(node: yaml.ScalarNode) -> bool:
+    """Say whether a number is what it looks like.
+
+    For YAML 1.1 1:30 is 90 (minutes and seconds), 010 is 8 (base 8) and 1_2 is 12.
+    """
+    if node.tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+        return True
+    octal = node.tag.endswith("int") and re.match(r"[-+]?0.", node.value)
+    return not (octal or ":" in node.value or "_" in node.value)
 
 
 def _dotted(path: tuple) -> str:

@@ -11,6 +11,9 @@ import yaml
 
 NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
 PATHS = (("mirror",), ("measured",))  # keys whose pattern is that of a path
+NONE_AS_TEXT = (*PATHS, ("image",))  # keys of which "null" is no value
+# Keys that stand for the study, so that no grid can vary them.
+OF_THE_STUDY = ("seeds", "threads", "checkpoint_seconds", "claims")
 
 LONGEST = 80  # characters of a key that a place is named by
 KINDS = {
@@ -59,11 +62,24 @@ def violations(instance: object, schema: jsonschema.protocols.Validator, find: F
 def known(name: str, options) -> str:
     """Return the cure for a name that is not among the options."""
     options = sorted(map(str, options))
-    near = difflib.get_close_matches(name, options, n=1)
+    alike = [option for option in options if _letters(option) == _letters(name)]
+    near = alike or difflib.get_close_matches(name.lower(), options, n=1)
     if near:
         return f"Did you mean '{near[0]}'?"
     listed = ", ".join(options[:20]) + (", …" if len(options) > 20 else "")
     return f"Possible: {listed or 'none'}."
+
+
+def _number(text: str) -> int | float | None:
+    """Return the number in digits that a text is; with an exponent it is none here."""
+    if not text.lstrip("+-").replace(".", "", 1).isdigit():
+        return None
+    return float(text) if "." in text else int(text)
+
+
+def _letters(name: str) -> str:
+    """Return a name without what is often written otherwise: AdamW, Adam-W and adamw are one."""
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
@@ -88,6 +104,13 @@ def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
             return [(path, f"{value!r} is too long: {count}. Shorten it.")]
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             return [(path, _out_of_range(path, value, error))]
+        case "minItems" | "maxItems" if (wanted := error.validator_value) > 1:
+            return [(path, f"{value!r}: {wanted} values belong here, not {len(value)}.")]
+        case "minItems" | "minProperties":
+            return [(path, f"{value!r} is empty; name at least one.")]
+        case "minLength":
+            or_none = ", or null for none" if "null" in error.schema.get("type", ()) else ""
+            return [(path, f"the text is empty; write one{or_none}.")]
         case "uniqueItems":
             return [(path, f"{value!r} has a value twice; remove one.")]
         case "not":
@@ -95,7 +118,7 @@ def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
         case "pattern":
             return [(path, _misspelt(path, value))]
         case "type":
-            return [(path, _of_wrong_type(path, value, error.validator_value))]
+            return [(path, _of_wrong_type(path, value, error.validator_value, error.schema))]
     return [(path, f"{error.message}.")]
 
 
@@ -113,6 +136,8 @@ def _out_of_range(path: tuple, value: float, error: jsonschema.ValidationError) 
 def _out_of_place(path: tuple, value: object, reserved: bool) -> str:
     if path[:1] == ("bases",) and path[-1] == "grid":
         return "a grid belongs to an experiment; move it there."
+    if reserved and path in NONE_AS_TEXT:
+        return f"{value!r} is text here; for none write null in a file, and None after --config."
     if reserved:
         return f"Windows reserves the name {value!r}; choose another."
     return "this key has no meaning beside the others; remove it."
@@ -131,10 +156,14 @@ def _misspelt(path: tuple, value: object) -> str:
     )
 
 
-def _of_wrong_type(path: tuple, value: object, wanted: str | list[str]) -> str:
+def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: dict) -> str:
     """Return what to do about the usual slips of YAML and of the command line."""
     if wanted == "string" and isinstance(value, bool):
         return "YAML takes no, off, yes, on, false and true for truth values; write it in quotes."
+    if wanted == "string" and value is None:
+        return "nothing stands behind this key; write a name, or remove it."
+    if wanted == "string" and isinstance(value, list | dict):
+        return f"{value!r} is no text; write one name."
     if wanted == "string":
         return f"{value!s} is no text for YAML; write it in quotes: '{value!s}'."
     if path[2:3] == ("grid",) and len(path) == 4:
@@ -150,22 +179,35 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str]) -> str:
     if wanted == "array" and (value is None or str(value)[:1] in "[{"):
         said = "nothing" if value is None else repr(value)
         return f"{said} is no list; write its values in brackets, such as [one, other]."
+    if wanted == "array" and (count := schema.get("minItems", 1)) > 1:
+        return f"{value!r} is no list; write {count} values in brackets."
+    if wanted == "array" and path == ("seeds",):
+        said = f"{value!r} is no list; write seeds: [{value}] in a file for --configfile"
+        return f"{said} (after --config the items of lists are text)."
     if wanted == "array":
         return f"{value!r} is no list; write [{value}]."
     if wanted == "object" and value is None:
         return "nothing stands below this key; write its keys there, or remove it."
     if wanted == "object":
         return f"{value!r} is no mapping; write keys and values below it, such as key: {value}."
-    if "array" in wanted and "number" in wanted and isinstance(value, str):
+    if value is None:
+        return "nothing stands behind this key; write a value, or remove it."
+    if isinstance(value, list) and path[0] not in OF_THE_STUDY and "array" not in wanted:
+        setting = ".".join(map(str, path))
+        return f"{value!r} is a list; a grid tries several values: grid: {{{setting}: {value}}}."
+    if "null" in wanted and str(value).lower() in ("none", "null", "~"):
+        return f"{value!r} is text; write null, and None after --config."
+    number = _number(value) if isinstance(value, str) else None
+    if "array" in wanted and "number" in wanted and isinstance(value, str) and number is None:
         return f"{value!r} is neither a number nor a list; write [{value}]."
     if value in ("true", "false", "True", "False"):
         return (
             f"{value!r} is text, not true or false. Write it without quotes in a file, and as True "
             "or False after --config."
         )
-    if isinstance(value, str) and value.lstrip("+-").isdigit():
+    if number is not None:
         return (
-            f"{value!r} is text, not a number. Write it without quotes; in a list given to "
+            f"{value!r} is text, not a number. Write {number} without quotes; in a list given to "
             "--config everything is text, so put it into a file for --configfile."
         )
     if isinstance(value, str) and NUMBER_IN_TEXT.fullmatch(value):

@@ -140,6 +140,20 @@ def test_a_folder_without_a_study_is_named(tmp_path: Path, monkeypatch, capsys):
     assert capsys.readouterr().err == said
 
 
+@pytest.mark.parametrize("name", ["my name", "Mine", "a_b", "a" * 71])
+def test_a_folder_whose_name_no_study_can_have_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch, capsys, name: str
+):
+    study = a_study(tmp_path / "study", a_run("vit-b"))
+    (tmp_path / "config.yaml").write_text("experiments: {vit-b: {}}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["keep", str(study), f"reference/{name}"])
+    with pytest.raises(SystemExit):
+        keep.main()
+    assert f"'{name}' becomes part of a study's name; use lower-case" in capsys.readouterr().err
+    assert not (tmp_path / "reference").exists()
+
+
 def test_experiments_that_no_report_would_know_are_not_kept(
     kept: Path, tmp_path: Path, monkeypatch
 ):

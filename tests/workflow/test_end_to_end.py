@@ -182,6 +182,28 @@ def test_a_run_that_is_not_selected_is_named_with_the_key(fresh):
     target = "results/tiny/runs/vit-a/42/run.parquet"
     output = fresh.snakemake("--dry-run", target, "--config", "select=[cnn]", check=False)
     assert "vit-a is not among the experiments that `select` names; add it or its group" in output
+    target = "results/tiny/runs/vit-aa/42/run.parquet"
+    output = fresh.snakemake("--dry-run", target, check=False)
+    assert "there is no experiment 'vit-aa'. Did you mean 'vit-a'?" in output
+    target = "results/tiny/runs/vit-a/042/run.parquet"  # another folder for seed 42
+    assert "No rule to produce" in fresh.snakemake("--dry-run", target, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--workflow-profile", "slurmm"], "there is no profile 'slurmm'. Did you mean 'slurm'?"),
+        (["--workflow-profile=profiles/none"], "there is no profile 'profiles/none'. Possible: "),
+    ],
+)
+def test_what_snakemake_would_pass_over_is_refused(fresh, arguments, said):
+    output = fresh.snakemake("--cores", "1", "--dry-run", *arguments, check=False)
+    assert said in output
+
+
+def test_no_core_is_refused_instead_of_waiting_for_one(fresh):
+    output = fresh.snakemake("--cores", "0", check=False, timeout=60)
+    assert "--cores 0: no job could start" in output
 
 
 def test_another_folder_than_the_projects_is_named(fresh, tmp_path):

@@ -53,6 +53,14 @@ def test_going_on_without_the_mirror_or_with_another_keeps_what_was_fetched(fres
         assert fresh.stale(wanted) == {}
 
 
+def test_a_run_that_was_deleted_is_trained_again_and_its_weights_alone_are_not(finished):
+    weights = "results/tiny/runs/vit-a/42/weights.safetensors"
+    (finished.folder / weights).unlink()
+    assert finished.stale() == {}
+    shutil.rmtree((finished.folder / weights).parent)
+    assert finished.stale() == {"train": 1, **AFTER_TRAINING}
+
+
 def test_adding_a_seed_runs_the_new_jobs_only(finished):
     finished.config["seeds"] = [42, 43]
     finished.write_config()

@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from trainstudy import config as settings_of, data, gpt1, grids
+from trainstudy import config as settings_of, data, gpt1, grids, shapes
 
 # PYTHONPATH, because under conda nothing else leads to the package. The allocator keeps large blocks
 # instead of returning them after every step: 1.75 times the tokens per second for the language
@@ -37,6 +37,9 @@ config["experiments"] = grids.expanded(config["experiments"])
 
 def run_of(wildcards):
     """Return the settings of the run that a job is of."""
+    if wildcards.experiment not in config["experiments"]:
+        known = shapes.known(wildcards.experiment, config["experiments"])
+        raise WorkflowError(f"there is no experiment '{wildcards.experiment}'. {known}")
     if wildcards.experiment not in RUNS:
         raise WorkflowError(
             f"{wildcards.experiment} is not among the experiments that `select` names; add it or its group there"
@@ -57,4 +60,4 @@ wildcard_constraints:
     experiment="[a-z0-9-]+",
     dataset="|".join(data.names()),
     path="|".join(map(re.escape, SOURCES)),
-    seed="[0-9]+",
+    seed="0|[1-9][0-9]*",

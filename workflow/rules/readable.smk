@@ -1,5 +1,6 @@
-"""Before Snakemake reads config.yaml: its own messages name neither line nor cure, or are a traceback."""
+"""Before Snakemake reads config.yaml: what it says nothing about, or without line and cure."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -8,8 +9,23 @@ from snakemake.exceptions import WorkflowError
 SRC = str(Path(workflow.basedir, "src"))
 sys.path.insert(0, SRC)
 
-from trainstudy import places
+from trainstudy import places, shapes
 
+# A profile that is not there Snakemake passes over, and profiles/default with it: jobs for a cluster would
+# run here.
+known = argparse.ArgumentParser(add_help=False)
+known.add_argument("--workflow-profile", default="none")
+profile = known.parse_known_args()[0].workflow_profile
+folders = [Path(), Path("profiles"), Path(workflow.basedir, "profiles")]
+if profile != "none" and not any(Path(folder, profile).exists() for folder in folders):
+    ours = [folder.name for folder in folders[2].iterdir()]
+    raise WorkflowError(
+        f"--workflow-profile: there is no profile '{profile}'. {shapes.known(profile, ours)}"
+    )
+if workflow.resource_settings.cores == 0:
+    raise WorkflowError(
+        "--cores 0: no job could start, and Snakemake would wait for ever; give 1 or more."
+    )
 if not Path("config.yaml").exists():
     raise WorkflowError(
         f"there is no config.yaml in {Path.cwd()}: run Snakemake in the project's folder, {workflow.basedir}"

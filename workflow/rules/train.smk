@@ -1,6 +1,8 @@
 """One job per experiment and seed; and what can be said of the models without training them."""
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{seed}}"
+# Asked for by name, because Snakemake misses no input of files that are there. Weights may be deleted.
+RUN_FILES = collect(f"{RUN}/run.parquet", experiment=RUNS, seed=config["seeds"])
 
 
 rule train:
@@ -70,7 +72,7 @@ rule size_models:
 rule aggregate:
     input:
         metrics=collect(f"{RUN}/metrics.parquet", experiment=RUNS, seed=config["seeds"]),
-        runs=collect(f"{RUN}/run.parquet", experiment=RUNS, seed=config["seeds"]),
+        runs=RUN_FILES,
         code=script_of("aggregate"),
     output:
         metrics=f"{RESULTS}/metrics.parquet",
