@@ -45,9 +45,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_table = None
         if need_weight and need_features:
             grad_table = torch.zeros_like(table, dtype=weight.dtype)
-        # Every chunk writes over it: fresh pages for such a block cost as much as its softmax.
         plain = softmax in (_softmax_in_pieces, _softmax_at_once)
         most = ROWS if plain else ROWS_COMPILED
+        # Every chunk writes over it: fresh pages for such a block cost as much as its softmax.
         logits = rows.new_empty(min(most, len(rows)), len(table))
         for begin in range(0, len(rows), most):
             chunk = slice(begin, min(begin + most, len(rows)))

@@ -1,4 +1,4 @@
-"""The two tables every number is taken from: metric rows and runs, with their Parquet schemas."""
+"""The Parquet schemas of what every number is taken from: metrics, runs, predicted memory."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path

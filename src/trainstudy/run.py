@@ -16,7 +16,6 @@ from trainstudy import (
     arrays,
     checkpoint,
     compilation,
-    data,
     fetch,
     files,
     gpu,
@@ -61,7 +60,7 @@ def train(
     compilation.keep_apart()
     _choose_algorithms(deterministic, exact=settings["precision"] == "fp32")
     releases = provenance.versions()  # now: they may be renewed while the run trains
-    dataset = data.find(settings["dataset"]).load(prepared)
+    dataset = arrays.load(prepared)
     embedding = None if table is None else arrays.load(table)
     identity = _identity(settings, seed, deterministic, dataset, embedding, code)
     with checkpoint.Checkpoints(checkpoints, identity, checkpoint_seconds) as saved:

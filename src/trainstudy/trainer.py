@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class DivergenceError(Exception):
-    """The loss of a training step is not finite."""
+    """The loss of a training step, or of the validation after an epoch, is not finite."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"the loss is not finite at step {step}")

@@ -130,7 +130,7 @@ def test_touching_source_reruns_nothing(finished):
 
 
 NOISE = """
-from trainstudy.data.digits import SHAPE, load, prepare as digits
+from trainstudy.data.digits import SHAPE, prepare as digits
 from trainstudy.fetch import Source
 KIND, EXAMPLES, ORIGIN, EMBEDDED = "images", 1_295, "noise", False
 SOURCES = {"noise.bin": Source("https://example.org/noise.bin", sha256="%s")}

@@ -38,11 +38,10 @@ def embedding_of(wildcards):
 
 
 def code_of(wildcards):
-    """Return the code that decides this run's result: what all share, its task, model, data set."""
+    """Return the code that decides this run's result: what all share, its task and its model."""
     run = run_of(wildcards)
-    own = [f"models/{run['family']}", f"data/{run['dataset']}"]
     kind = data.find(run["dataset"]).KIND
-    parts = [*TRAINING_CODE, *CODE_OF_KIND[kind], *own]
+    parts = [*TRAINING_CODE, *CODE_OF_KIND[kind], f"models/{run['family']}"]
     return collect("src/trainstudy/{part}.py", part=parts) + script_of("train")
 
 

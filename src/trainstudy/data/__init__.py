@@ -12,7 +12,6 @@ A data set module offers
     EMBEDDED  True where the data come inside an installed package rather than by download
     SOURCES   {path: fetch.Source}, the files to download; {} where none are needed
     prepare   {path: file} → (arrays, manifest), see arrays.py
-    load      prepared file → arrays.Dataset
 
 Files of one's own are SOURCES too: any https address that ends in the path, their sha256, and their
 folder, with a SHA256SUMS file, as `mirror` (README). So a change of them is noticed.
@@ -30,7 +29,7 @@ from trainstudy.fetch import Source
 
 OFFERED: dict[str, type] = {
     "KIND": str, "EXAMPLES": int, "ORIGIN": str, "EMBEDDED": bool, "SOURCES": dict,
-    "prepare": FunctionType, "load": FunctionType,
+    "prepare": FunctionType,
 }  # fmt: skip
 OFFERED_BY_KIND: dict[str, dict[str, type]] = {
     "images": {"SHAPE": tuple}, "text": {"TOKENIZER": str, "VOCABULARY": int},

@@ -46,13 +46,6 @@ def prepare(sources: dict[str, Path]):
     return arrays, {"classes": 10, "mean": MEAN, "deviation": DEVIATION}
 
 
-def load(file: Path):
-    """Read the prepared images."""
-    from trainstudy import arrays
-
-    return arrays.load(file)
-
-
 def _decode(parquet: Path):
     """Return the images (N, 3, 32, 32) uint8 and labels (N,) uint8 of one file.
 

@@ -41,10 +41,3 @@ def prepare(sources: dict[str, Path]):
             "scikit-learn": sklearn.__version__,
         },
     }
-
-
-def load(file: Path):
-    """Read the prepared images."""
-    from trainstudy import arrays
-
-    return arrays.load(file)

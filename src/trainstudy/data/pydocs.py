@@ -49,13 +49,6 @@ def prepare(sources: dict[str, Path]):
     }
 
 
-def load(file: Path):
-    """Read the prepared tokens."""
-    from trainstudy import arrays
-
-    return arrays.load(file)
-
-
 def _train_bpe(lines: list[str]):
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 

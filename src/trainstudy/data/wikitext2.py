@@ -48,13 +48,6 @@ def prepare(sources: dict[str, Path]):
     return arrays, manifest | {"tokenizer": "GPT-1's BPE, 40,478 tokens, ids shifted by 1"}
 
 
-def load(file: Path):
-    """Read the prepared tokens."""
-    from trainstudy import arrays
-
-    return arrays.load(file)
-
-
 def _lines(parquet: Path) -> list[str]:
     import pyarrow as pa
 

@@ -49,7 +49,6 @@ def test_a_data_set_keeps_the_contract(name):
     assert all(isinstance(source, Source) for source in module.SOURCES.values())
     assert all(not path.startswith(("/", ".")) for path in module.SOURCES)
     assert callable(module.prepare)
-    assert callable(module.load)
 
 
 def test_a_module_that_is_dropped_into_the_folder_is_a_data_set(tmp_path, monkeypatch):
@@ -72,7 +71,7 @@ def added(tmp_path, monkeypatch):
         words = GOOD | offered
         lines = [f"{key} = {value}" for key, value in words.items() if value is not None]
         text = "from trainstudy.fetch import Source\nimport numpy as np\n" + "\n".join(lines)
-        (tmp_path / f"{name}.py").write_text(f"{text}\ndef load(file): ...\n")
+        (tmp_path / f"{name}.py").write_text(f"{text}\n")
         made.append(name)
 
     yield add
@@ -176,7 +175,7 @@ def embedded(request, tmp_path_factory) -> arrays.Dataset:
     folder = tmp_path_factory.mktemp(request.param)
     file = folder / "set.safetensors"
     arrays.prepare(request.param, folder, file, file.with_suffix(".json"))
-    return data.find(request.param).load(file)
+    return arrays.load(file)
 
 
 def test_embedded_data_are_prepared_without_any_source(embedded):
