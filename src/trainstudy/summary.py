@@ -74,11 +74,12 @@ def _best(runs: pd.DataFrame, score: str) -> Markup:
     best = _leader(runs, score)
     if best.empty:
         return Markup("No run has a validation {}.").format(score)
-    seeds = len(best)
+    seeds, others = len(best), _as_good(runs, best, f"validation_{score}_best")
+    chance = f" ({_others(others)} as good)" if others else ""
     return Markup("{}{} {} validation {} {}{}, test {}{}.").format(
         f"Of those on {runs.dataset.iloc[0]}, " if several else "",
         _name(best.experiment.iloc[0]),
-        "generalises best:" if runs.experiment.nunique() > 1 else "reaches",
+        f"generalises best{chance}:" if runs.experiment.nunique() > 1 else "reaches",
         score,
         written(best[f"validation_{score}_best"].mean(), score),
         f" at epoch {best.best_epoch.iloc[0]:.0f}" if seeds == 1 else "",
@@ -98,6 +99,22 @@ def _leader(runs: pd.DataFrame, score: str) -> pd.DataFrame:
         return done[:0]
     name = means.idxmin() if score in LOWER_IS_BETTER else means.idxmax()
     return done[done.experiment == name]
+
+
+def _as_good(runs: pd.DataFrame, best: pd.DataFrame, column: str) -> int:
+    """Return how many other experiments seeds or images do not tell apart from the best.
+
+    Of perplexities with one seed nothing is known that could.
+    """
+    images = data.held_out({*runs.dataset}, "validation")
+    scores = runs[runs.experiment != best.experiment.iloc[0]].dropna(subset=column)
+    doubts = scores.groupby("experiment")[column].apply(
+        lambda own: (
+            abs(best[column].mean() - own.mean())
+            <= estimates.doubt_of_shares([*best[column]], [*own], images)
+        )
+    )
+    return int(doubts.sum())
 
 
 def _fastest(results: Results, experiments: set[str]) -> Markup:
@@ -122,8 +139,7 @@ def _fastest(results: Results, experiments: set[str]) -> Markup:
     first, last = seconds.index[0], seconds.index[-1]
     times = own.groupby("experiment").seconds_training.apply(list)
     equal = seconds[estimates.as_quick(times.to_dict())[1:]]
-    count = "one other" if len(equal) == 1 else f"{len(equal)} others"
-    beside = f" ({count} may be as fast, up to {written(equal.max(), 'seconds')})"
+    beside = f" ({_others(len(equal))} as fast, up to {written(equal.max(), 'seconds')})"
     return Markup("{}{} trains fastest, {} per epoch{}; {} is slowest, {}{}.").format(
         "Of those that the reports timed, " if told else "",
         _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",
@@ -329,6 +345,10 @@ def _means(runs: pd.DataFrame, column: str) -> pd.Series:
 
 def _name(experiment: str) -> Markup:
     return Markup("<code>{}</code>").format(experiment)
+
+
+def _others(count: int) -> str:
+    return "one other may be" if count == 1 else f"{count} others may be"
 
 
 def _names(experiments: Iterable[str]) -> Markup:

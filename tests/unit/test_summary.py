@@ -57,8 +57,15 @@ def test_seeds_count_by_their_mean(sentences):
         a_run("vit-b", 2, **VIT | {"validation_accuracy_best": 0.7}),
     ]
     text = sentences(*runs)[1]
-    assert "vit-b generalises best: validation accuracy 65.00 %, test 59.00 %" in text
+    best = "vit-b generalises best (one other may be as good):"  # the seeds of vit-a are far apart
+    assert f"{best} validation accuracy 65.00 %, test 59.00 %" in text
     assert "(means of 2 seeds, best epoch of each)" in text
+
+
+def test_what_the_number_of_images_leaves_to_chance_is_as_good(sentences):
+    scores = {"vit-a": 0.6, "vit-b": 0.62, "vit-c": 0.602}  # ± 1.9 points of 5,000 images
+    runs = [a_run(n, **VIT | {"validation_accuracy_best": s}) for n, s in scores.items()]
+    assert "vit-b generalises best (one other may be as good): " in sentences(*runs)[1]
 
 
 def test_a_diverged_run_is_never_the_best_or_the_fastest(sentences):
@@ -252,7 +259,7 @@ def test_the_best_vision_transformer_is_the_same_in_every_sentence(sentences):
     runs = [a_run("cnn-a", **VIT), a_run("vit-a", **VIT), a_run("vit-b", **VIT)]
     for more in ([], [a_run("vit-c", **wild), a_run("vit-a", 2, **wild)]):
         _, vit, _, questions = sentences(*runs, *more)
-        assert "vit-a generalises best: validation accuracy 60.00 %" in vit
+        assert "vit-a generalises best (one other may be as good): validation accuracy 60" in vit
         assert "the best vision transformer, vit-a, validates 60.00 %" in questions
 
 
