@@ -2,6 +2,7 @@
 
 import hashlib
 import html
+import io
 import re
 import shlex
 import shutil
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
+from mirrors import mirror_of
 
 from trainstudy import arrays, records
 
@@ -274,15 +276,11 @@ def test_gpt1s_embedding_comes_out_of_the_pipeline_and_stays_frozen(fresh, tmp_p
     sizes = "VOCABULARY, SIZE, POSITIONS = 40_478, 768, 512"
     assert sizes in code.read_text()
     code.write_text(code.read_text().replace(sizes, "VOCABULARY, SIZE, POSITIONS = 5, 768, 2"))
-    weights, sums = np.arange(6_000, dtype=np.float32), ""
-    (tmp_path / "gpt1").mkdir()
-    for index, part in enumerate(np.split(weights, [4, 12])):
-        file = tmp_path / f"gpt1/params_{index}.npy"
-        np.save(file, part)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        sums += f"{digest}  gpt1/{file.name}\n"
-    (tmp_path / "SHA256SUMS").write_text(sums)
-    fresh.config["mirror"] = str(tmp_path)
+    parts = {}
+    for index, part in enumerate(np.split(np.arange(6_000, dtype=np.float32), [4, 12])):
+        np.save(stored := io.BytesIO(), part)
+        parts[f"gpt1/params_{index}.npy"] = stored.getvalue()
+    fresh.config["mirror"] = str(mirror_of(tmp_path / "mirror", parts))
     fresh.write_config()
     prepared = "data/prepared/embedding/gpt1.safetensors"
     assert fresh.run(prepared) == {"fetch": 3, "prepare_embedding": 1}

@@ -1,6 +1,6 @@
 """Faults that a user meets, through real Snakemake and real make; docs/faults.md lists them all."""
 
-import hashlib
+import io
 import os
 import re
 import shutil
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from mirrors import mirror_of
 
 import mutations
 from trainstudy import config, places
@@ -121,14 +122,9 @@ def test_30_broken_configurations_that_are_accepted_build_a_dag(fresh):
 
 
 def test_a_broken_source_is_named_and_leaves_nothing_prepared(fresh, tmp_path):
-    mirror = tmp_path / "mirror"
-    sums = ""
-    for path in cifar10.SOURCES:
-        (mirror / path).parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({"text": ["no image"]}), mirror / path)
-        sums += f"{hashlib.sha256((mirror / path).read_bytes()).hexdigest()}  ./{path}\n"
-    (mirror / "SHA256SUMS").write_text(sums)
-    fresh.config["mirror"] = str(mirror)
+    pq.write_table(pa.table({"text": ["no image"]}), stored := io.BytesIO())
+    files = dict.fromkeys(cifar10.SOURCES, stored.getvalue())
+    fresh.config["mirror"] = str(mirror_of(tmp_path / "mirror", files))
     fresh.write_config()
     output = fresh.snakemake("--cores", "1", "data/prepared/cifar10.json", check=False)
     source = f"data/downloads/{next(iter(cifar10.SOURCES))}"

@@ -1,6 +1,5 @@
 """What the profiles ask for, and the script that tells cluster-generic how a Slurm job fares."""
 
-import hashlib
 import os
 import re
 import subprocess
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mirrors import mirror_of
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 STATUS = PROFILES / "cluster-generic/status.sh"
@@ -64,15 +64,12 @@ def test_training_jobs_take_turns_on_the_gpus_there_are(finished, arguments, ord
 
 def test_files_are_fetched_where_snakemake_runs(fresh, tmp_path):
     """Nodes of a cluster often have no network."""
-    file = tmp_path / "gpt1/vocab_40000.bpe"
-    file.parent.mkdir()
-    file.write_text("#version: 0.2\n")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    (tmp_path / "SHA256SUMS").write_text(f"{digest}  gpt1/{file.name}\n")
-    fetched = f"data/downloads/gpt1/{file.name}"
-    arguments = ("--workflow-profile", "cluster-generic", "--config", f"mirror={tmp_path}")
+    path, content = "gpt1/vocab_40000.bpe", b"#version: 0.2\n"
+    mirror = mirror_of(tmp_path / "mirror", {path: content})
+    fetched = f"data/downloads/{path}"
+    arguments = ("--workflow-profile", "cluster-generic", "--config", f"mirror={mirror}")
     fresh.snakemake(fetched, *arguments, "--cluster-generic-submit-cmd", "exit 1")
-    assert (fresh.folder / fetched).read_text() == file.read_text()
+    assert (fresh.folder / fetched).read_bytes() == content
 
 
 @pytest.mark.parametrize("name", ["slurm", "cluster-generic", "kubernetes"])

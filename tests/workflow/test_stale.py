@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from mirrors import mirror_of
 
 ROOT = Path(__file__).parents[2]
 AFTER_TRAINING = {"aggregate": 1, "make_tables": 1, "plot_figures": 1, "write_report": 1}
@@ -40,11 +41,8 @@ def test_editing_a_base_reruns_its_children(finished):
 
 def test_going_on_without_the_mirror_or_with_another_keeps_what_was_fetched(fresh, tmp_path):
     path, content = "gpt1/vocab_40000.bpe", b"#version: 0.2\nt h\n"
-    (tmp_path / "gpt1").mkdir()
-    (tmp_path / path).write_bytes(content)
-    (tmp_path / "SHA256SUMS").write_text(f"{hashlib.sha256(content).hexdigest()}  {path}\n")
     wanted = f"data/downloads/{path}"
-    fresh.config["mirror"] = str(tmp_path)
+    fresh.config["mirror"] = str(mirror_of(tmp_path / "mirror", {path: content}))
     fresh.write_config()
     assert fresh.run(wanted) == {"fetch": 1}
     for mirror in (None, "https://other.example"):
@@ -145,10 +143,7 @@ def test_a_new_date_of_large_files_reruns_nothing(fresh, tmp_path):
     content = b"noise" * 300_000
     digest = hashlib.sha256(content).hexdigest()
     (fresh.folder / "src/trainstudy/data/noise.py").write_text(NOISE % digest)
-    mirror = tmp_path / "mirror"
-    mirror.mkdir()
-    (mirror / "noise.bin").write_bytes(content)
-    (mirror / "SHA256SUMS").write_text(f"{digest}  noise.bin\n")
+    mirror = mirror_of(tmp_path / "mirror", {"noise.bin": content})
     prepared = "data/prepared/noise.safetensors"
     assert fresh.run(prepared, "--config", f"mirror={mirror}") == {"fetch": 1, "prepare": 1}
     source = fresh.folder / "data/downloads/noise.bin"
