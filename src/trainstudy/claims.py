@@ -14,8 +14,16 @@ from statistics import fmean
 
 import pandas as pd
 
-from trainstudy import data, estimates, quantities
-from trainstudy.results import COSTS, PUBLISHED_DATASET, Results, finished, learned_instead, places
+from trainstudy import estimates, quantities
+from trainstudy.results import (
+    COSTS,
+    PUBLISHED_DATASET,
+    Results,
+    finished,
+    held_out,
+    learned_instead,
+    places,
+)
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 # Why a claim may be undecided.
@@ -102,7 +110,7 @@ def _images(column: str, rows: pd.DataFrame) -> int | None:
     """Return how many images an accuracy is a share of, of several data sets the fewest."""
     if "accuracy" not in column:
         return None
-    return data.held_out({*rows.dataset}, column.partition("_")[0])
+    return held_out({*rows.dataset}, column.partition("_")[0])
 
 
 def _why(would: str, missing: list[str], departures: list[tuple[str, str]]) -> str | None:

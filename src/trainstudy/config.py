@@ -7,13 +7,14 @@ no torch, no numpy.
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import jsonschema
 
 from trainstudy import data, grids, misfits, shapes
 from trainstudy.places import ConfigError, Places, read
+from trainstudy.shapes import Find
 
 RESULT_FILES = ("metrics", "runs", "predicted", "attention")  # Parquet: what reports are made from
 
@@ -42,7 +43,9 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
         find = _finder(lineage, config["experiments"][owners[name]].get("grid", {}), places)
         violated = shapes.violations(runs[name], schema, find)
         if violated:
-            problems += _of_two_families(study, name, find) or violated
+            problems += (
+                _of_two_families(study, name, schema.iter_errors(runs[name]), find) or violated
+            )
         else:
             problems += [f"{find(path)}: {message}" for path, message in misfits.of(runs[name])]
     if not problems:
@@ -107,7 +110,7 @@ def _lineage(config: dict, name: str) -> list[tuple[str, str]]:
     return owners
 
 
-def _finder(lineage: list[tuple[str, str]], grid: dict, places: Places) -> Callable[[tuple], str]:
+def _finder(lineage: list[tuple[str, str]], grid: dict, places: Places) -> Find:
     """Return what says where a setting stands: in the grid, or else in the nearest owner."""
 
     def find(path: tuple) -> str:
@@ -202,8 +205,12 @@ def _misnamed(
     ]
 
 
-def _of_two_families(study: dict, name: str, find: Callable[[tuple], str]) -> list[str]:
-    """Say that an experiment names another family than its base, whose settings do not fit it."""
+def _of_two_families(
+    study: dict, name: str, errors: Iterable[jsonschema.ValidationError], find: Find
+) -> list[str]:
+    """Say that an experiment names another family than its base, if its model does not fit it."""
+    if not any(list(error.absolute_path)[:1] == ["model"] for error in errors):
+        return []
     lineage = [(owner, study[section][owner]) for section, owner in _lineage(study, name)]
     named = [(owner, own["family"]) for owner, own in lineage if "family" in own]
     return [
@@ -215,13 +222,15 @@ def _of_two_families(study: dict, name: str, find: Callable[[tuple], str]) -> li
 
 
 def _lost_bases(study: dict, places: Places) -> list[str]:
-    """Return the bases that no experiment has or could have: perhaps their names are wrong."""
+    """Return the bases that look like others of a wrong name: nothing would have their settings."""
     used = {base for name in study["experiments"] for _, base in _lineage(study, name)[1:]}
+    used |= {own["base"] for own in study["bases"].values() if "base" in own}
     return [
-        f"{places.find([('bases', base)])}: no experiment has this base, and without a family none "
-        f"could. {shapes.known(base, used)} Rename or remove it."
+        f"{places.find([('bases', base)])}: no experiment has this base. Did you mean '{near}'? "
+        "Rename or remove it."
         for base, own in study["bases"].items()
         if base not in used and not {"base", "family"} & {*own}
+        if (near := shapes.nearest(base, used))
     ]
 
 
@@ -229,8 +238,10 @@ def _idle(study: dict, owners: dict[str, str], runs: dict, places: Places) -> li
     """Return what experiments themselves set to no effect; in a grid, in none of its members."""
     found: dict[tuple, list[str]] = {}
     for name, run in runs.items():
-        for path, message in misfits.idle(study["experiments"][name], run):
-            found.setdefault((owners[name], path), []).append(message)
+        own, *above = [study[section][owner] for section, owner in _lineage(study, name)]
+        for path, message in misfits.idle(own, run):
+            if _at(own, path) not in [_at(owner, path) for owner in above]:  # said again
+                found.setdefault((owners[name], path), []).append(message)
     members = Counter(owners.values())
     problems = []
     for (owner, path), messages in found.items():
@@ -241,16 +252,26 @@ def _idle(study: dict, owners: dict[str, str], runs: dict, places: Places) -> li
     return problems
 
 
+def _at(settings: object, path: tuple) -> object:
+    """Return what stands at a path of keys, or None."""
+    for key in path:
+        settings = settings.get(key) if isinstance(settings, dict) else None
+    return settings
+
+
 def _named_as_groups(owners: dict[str, str], runs: dict, places: Places) -> list[str]:
-    """Return the experiments that have the name of a group: `select` could mean either."""
-    groups = {run["group"] for run in runs.values()}
-    named = [(owner, name) for name, owner in owners.items()]
-    named += [(owner, owner) for owner in owners.values()]  # `select` takes a grid by it
+    """Return the experiments with the name of a group of others: `select` could mean either."""
+    groups: dict[str, set[str]] = {}
+    for name, run in runs.items():
+        groups.setdefault(run["group"], set()).add(name)
+    meant = {name: {name} for name in owners}
+    for name, owner in owners.items():  # `select` takes a grid by it
+        meant.setdefault(owner, set()).add(name)
     return [
-        f"{places.find([('experiments', owner)])}: '{name}' is the name of a group, too, and "
-        "`select` could mean either. Rename one."
-        for owner, name in dict.fromkeys(named)
-        if name in groups
+        f"{places.find([('experiments', owners.get(name, name))])}: '{name}' is the name of a "
+        "group, too, and `select` could mean either. Rename one."
+        for name in meant
+        if name in groups and groups[name] != meant[name]
     ]
 
 

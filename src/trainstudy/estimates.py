@@ -74,16 +74,18 @@ def as_quick(times: Mapping[str, Sequence[float]]) -> list[str]:
     ]
 
 
-def doubt_of_shares(one: Sequence[float], other: Sequence[float], count: int | None) -> float:
-    """Return by how much the means of two shares have to differ before the difference counts.
+def doubt_of_scores(
+    one: Sequence[float], other: Sequence[float], count: int | None
+) -> float | None:
+    """Return by how much the means of two scores have to differ before the difference counts.
 
     Half its 95 % interval (see difference) or, with one value, what a sample of `count` leaves to
-    chance (see sampling); 0 where neither is known.
+    chance where the scores are shares of it (see sampling); None where neither is known.
     """
     _, half = difference(one, other)
-    if half is not None:
+    if half is not None or count is None:
         return half
-    return sampling([fmean(one), fmean(other)], count) if count else 0.0
+    return sampling([fmean(one), fmean(other)], count)
 
 
 def sampling(shares: Sequence[float], count: int) -> float:

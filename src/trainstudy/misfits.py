@@ -112,18 +112,19 @@ def idle(own: dict, run: dict) -> list[tuple[tuple, str]]:
     """Return the (path, message) of what an experiment itself sets to no effect.
 
     `own` is what stands below its name, `run` its merged settings. What it inherits may wait for
-    another experiment of the base.
+    another experiment of the base; epochs, too, may be inherited, and fewer in an overlay.
     """
-    schedule, name = own.get("schedule", {}), run["schedule"]["name"]
+    schedule, optimizer = own.get("schedule", {}), own.get("optimizer", {})
+    name, epochs = run["schedule"]["name"], own.get("epochs")
     found: list[tuple[tuple, str]] = []
     for key in ("milestones", "gamma"):
         if schedule.get(key) and name != "step":
             message = f"only a step schedule has {key}, and this one is {name}."
             found.append((("schedule", key), f"{message} Write name: step, or remove {key}."))
-    if name == "step" and min(schedule.get("milestones") or [0]) >= run["epochs"]:
-        message = f"every milestone lies beyond the training of {run['epochs']} epochs, which never"
-        found.append((("schedule", "milestones"), f"{message} steps. Choose earlier ones."))
-    if "momentum" in own.get("optimizer", {}) and run["optimizer"]["name"] != "momentum":
+    if name == "step" and epochs and min(schedule.get("milestones") or [0]) >= epochs:
+        message = f"every milestone lies beyond the training of {epochs} epochs, which never steps."
+        found.append((("schedule", "milestones"), f"{message} Choose earlier ones."))
+    if optimizer.get("momentum") and run["optimizer"]["name"] != "momentum":
         message = f"only the optimizer momentum has one, and this is {run['optimizer']['name']}."
         found.append((("optimizer", "momentum"), f"{message} Write name: momentum, or remove it."))
     return found

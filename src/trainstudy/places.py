@@ -175,13 +175,8 @@ def _walk(
     loader: _Loader, node: yaml.Node | None, path: tuple, file: Path, lines: dict[tuple, int]
 ) -> Iterator[str]:
     """Note the line of every key and item below a node; yield what is wrong with its keys."""
-    if isinstance(node, yaml.ScalarNode) and not _as_written(node):
-        value: Any = loader.construct_object(node)
-        number = repr(value) if abs(value) < 1e15 else "another number"
-        yield (
-            f"{file}, line {node.start_mark.line + 1}, {_dotted(path)}: YAML takes "
-            f"{node.value:.20} for {number}. Write that, or quotes if it is text."
-        )
+    if isinstance(node, yaml.ScalarNode):
+        yield from _misread(loader, node, path, file)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             lines[(*path, str(index))] = item.start_mark.line + 1
@@ -193,6 +188,7 @@ def _walk(
             merges, line = key_node.tag == MERGE, key_node.start_mark.line + 1
             key = "<<" if merges else str(loader.construct_object(key_node, deep=True))
             below = (*path, key)
+            yield from _misread(loader, key_node, below, file)
             if key in seen:
                 yield (
                     f"{file}, line {line}, {_dotted(below)}: this key stands a second time "
@@ -234,15 +230,21 @@ def _differing(config: object, stored: object, path: tuple = ()) -> Iterator[tup
             yield (*path, str(key))
 
 
-def _as_written(node: yaml.ScalarNode) -> bool:
-    """Say whether a number is what it looks like.
+def _misread(loader: _Loader, node: yaml.Node, path: tuple, file: Path) -> Iterator[str]:
+    """Yield that a number is another than it looks like.
 
     For YAML 1.1 1:30 is 90 (minutes and seconds), 010 is 8 (base 8) and 1_2 is 12.
     """
-    if node.tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
-        return True
-    octal = node.tag.endswith("int") and re.match(r"[-+]?0.", node.value)
-    return not (octal or ":" in node.value or "_" in node.value)
+    whole = node.tag == "tag:yaml.org,2002:int"
+    if not whole and node.tag != "tag:yaml.org,2002:float":
+        return
+    if (whole and re.match(r"[-+]?0.", node.value)) or re.search("[:_]", node.value):
+        value: Any = loader.construct_object(node)
+        number = repr(value) if abs(value) < 1e15 else "another number"
+        yield (
+            f"{file}, line {node.start_mark.line + 1}, {_dotted(path)}: YAML takes "
+            f"{node.value:.20} for {number}. Write that, or quotes if it is text."
+        )
 
 
 def _dotted(path: tuple) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trainstudy import estimates, records
+from trainstudy import data, estimates, records
 from trainstudy.files import DataError
 from trainstudy.quantities import counted
 
@@ -273,6 +273,12 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
 def at_main_place(runs: pd.DataFrame) -> pd.DataFrame:
     """Return those of some runs that were made where most experiments were."""
     return runs[places(runs) == _main_place(runs)]
+
+
+def held_out(datasets: Collection[str], split: str) -> int | None:
+    """Return how many images the smallest of some data sets has in a split; None for text."""
+    sizes = [getattr(data.find(name), "HELD_OUT", {}).get(split) for name in datasets]
+    return min(filter(None, sizes), default=None)
 
 
 def of_images(runs: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jsonschema
@@ -13,7 +13,10 @@ NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
 PATHS = (("mirror",), ("measured",))  # keys whose pattern is that of a path
 NONE_AS_TEXT = (*PATHS, ("image",))  # keys of which "null" is no value
 # Keys that stand for the study, so that no grid can vary them.
-OF_THE_STUDY = ("seeds", "threads", "checkpoint_seconds", "claims")
+OF_THE_STUDY = (
+    "study", "seeds", "select", "mirror", "measured", "image", "threads", "deterministic",
+    "checkpoint_seconds", "claims",
+)  # fmt: skip
 
 LONGEST = 80  # characters of a key that a place is named by
 KINDS = {
@@ -62,17 +65,22 @@ def violations(instance: object, schema: jsonschema.protocols.Validator, find: F
 def known(name: str, options) -> str:
     """Return the cure for a name that is not among the options."""
     options = sorted(map(str, options))
-    alike = [option for option in options if _letters(option) == _letters(name)]
-    near = alike or difflib.get_close_matches(name.lower(), options, n=1)
-    if near:
-        return f"Did you mean '{near[0]}'?"
+    if near := nearest(name, options):
+        return f"Did you mean '{near}'?"
     listed = ", ".join(options[:20]) + (", …" if len(options) > 20 else "")
     return f"Possible: {listed or 'none'}."
 
 
+def nearest(name: str, options: Iterable[str]) -> str | None:
+    """Return the option that a name is perhaps meant for."""
+    options = sorted(options)
+    alike = [option for option in options if _letters(option) == _letters(name)]
+    return next(iter(alike or difflib.get_close_matches(name.lower(), options, n=1)), None)
+
+
 def _number(text: str) -> int | float | None:
     """Return the number in digits that a text is; with an exponent it is none here."""
-    if not text.lstrip("+-").replace(".", "", 1).isdigit():
+    if not re.fullmatch(r"[-+]?\d{1,300}(\.\d*)?", text, re.ASCII):
         return None
     return float(text) if "." in text else int(text)
 

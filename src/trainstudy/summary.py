@@ -1,11 +1,13 @@
 """The first sentences of the page, written from the results: what came out, in short."""
 
+import math
 from collections.abc import Iterable
+from statistics import fmean
 
 import pandas as pd
 from markupsafe import Markup
 
-from trainstudy import claims, comparisons, data, estimates
+from trainstudy import claims, comparisons, estimates
 from trainstudy.quantities import counted, written
 from trainstudy.results import (
     FAMILIES,
@@ -17,6 +19,7 @@ from trainstudy.results import (
     at_main_place,
     code_versions,
     finished,
+    held_out,
     of_images,
     on_main_dataset,
     places,
@@ -106,15 +109,19 @@ def _as_good(runs: pd.DataFrame, best: pd.DataFrame, column: str) -> int:
 
     Of perplexities with one seed nothing is known that could.
     """
-    images = data.held_out({*runs.dataset}, "validation")
+    images = held_out({*runs.dataset}, "validation")
     scores = runs[runs.experiment != best.experiment.iloc[0]].dropna(subset=column)
     doubts = scores.groupby("experiment")[column].apply(
-        lambda own: (
-            abs(best[column].mean() - own.mean())
-            <= estimates.doubt_of_shares([*best[column]], [*own], images)
-        )
+        lambda own: _may_be_equal([*best[column]], [*own], images)
     )
     return int(doubts.sum())
+
+
+def _may_be_equal(one: list[float], other: list[float], images: int | None) -> bool:
+    """Say whether chance alone may tell the means of two scores apart, or nothing does."""
+    doubt = estimates.doubt_of_scores(one, other, images)
+    means = fmean(one), fmean(other)
+    return means[0] == means[1] or (doubt is not None and abs(means[0] - means[1]) <= doubt)
 
 
 def _fastest(results: Results, experiments: set[str]) -> Markup:
@@ -140,10 +147,11 @@ def _fastest(results: Results, experiments: set[str]) -> Markup:
     times = own.groupby("experiment").seconds_training.apply(list)
     equal = seconds[estimates.as_quick(times.to_dict())[1:]]
     beside = f" ({_others(len(equal))} as fast, up to {written(equal.max(), 'seconds')})"
-    return Markup("{}{} trains fastest, {} per epoch{}; {} is slowest, {}{}.").format(
+    slowest = Markup("; {} is slowest, {}").format(_name(last), written(seconds[last], "seconds"))
+    return Markup("{}{} trains fastest, {} per epoch{}{}{}.").format(
         "Of those that the reports timed, " if told else "",
         _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",
-        _name(last), written(seconds[last], "seconds"), where,
+        "" if last in equal.index else slowest, where,
     )  # fmt: skip
 
 
@@ -163,9 +171,10 @@ def _norm(results: Results) -> Markup | None:
             name = runs.experiment[runs["model.norm"] == "pre"].min()
             pair = (values["pre"], values["post"])
             lead, _ = estimates.difference(*pair)
-            images = data.held_out({*runs.dataset}, "validation")
+            images = held_out({*runs.dataset}, "validation")
             leads[name] = 100 * lead
-            sure[name] = abs(lead) > estimates.doubt_of_shares(*pair, images)
+            doubt = estimates.doubt_of_scores(*pair, images)
+            sure[name] = doubt is not None and abs(lead) > doubt
     if not leads:
         return None
     if len(leads) == 1:
@@ -243,8 +252,10 @@ def _deepening(results: Results, kind: str, column: str) -> Markup | None:
     layers = comparisons.settings(results.runs).layers
     deepening: dict[str, pd.Series] = {}
     for one in comparisons.find(results.runs, "depth"):
-        runs = finished(results.side_by_side(one.experiments, column))
-        memory = _means(runs, column).dropna()
+        runs = finished(results.side_by_side(one.experiments, column)).dropna(subset=column)
+        if column != "memory_predicted":
+            runs = at_main_place(runs)
+        memory = _means(runs, column)
         by_depth = memory.groupby(layers[memory.index]).mean()
         if len(by_depth) > max(1, len(deepening.get(one.family, []))):
             deepening[one.family] = by_depth
@@ -308,7 +319,9 @@ def _published(results: Results, family: str) -> Markup:
     row = others.loc[far]
     reports = [f"{name} {written(row[name], score)}" for name in REPORTS if pd.notna(row[name])]
     unit = "percentage points" if score == "accuracy" else "%"
-    away = f"{100 * others.away.median():.1f} {unit} from the nearer report in the median"
+    median = others.away.median()
+    distance = f"{100 * median:.1f}" if math.isfinite(median) else "∞"
+    away = f"{distance} {unit} from the nearer report in the median"
     alone = f"Measured validation {score} is {away} of {count}"
     return Markup("{}, most for {}: {} measured, {}.").format(
         f"{inside}; the others are {away}" if between.any() else alone,

@@ -312,6 +312,37 @@ def test_the_demo_is_the_same_study_on_data_that_need_no_download(full):
         assert data.find(run["dataset"]).SOURCES == {}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  pictures: {base: vit}", "  pictures: {base: vit, group: pictures}"),
+        (
+            "  pictures: {base: vit}",
+            "  pictures: {base: vit, group: pictures, grid: {batch_size: [2, 3]}}",
+        ),
+        # What the base says anyway, written out.
+        ("  pictures: {base: vit}", "  pictures: {base: vit, optimizer: {momentum: 0.9}}"),
+        # Bases that wait for an experiment, or for another base.
+        (
+            "experiments:",
+            "  defaults: {epochs: 3}\n  vit-soon: {base: defaults, family: vit}\nexperiments:",
+        ),
+    ],
+)
+def test_what_only_looks_like_a_mistake_is_taken(write, old, new):
+    assert study(write(old, new))
+
+
+def test_a_typo_beside_another_family_that_fits_is_what_is_named(write):
+    file = write("experiments:", "  both: {family: vit, epochs: 3}\nexperiments:")
+    config = merged(file)
+    own = config["bases"]["vit"] | {"base": "both", "family": "cnn", "model": {"name": "resnet"}}
+    config["experiments"]["net"] = own | {"epoch": 3}
+    with pytest.raises(ConfigError, match=r"experiments\.net\.epoch: unknown key") as caught:
+        resolve(config, [file], SCHEMAS)
+    assert "Choose another base" not in str(caught.value)
+
+
 def test_one_number_in_two_spellings_is_one_setting(write):
     spelt = [
         study(
@@ -850,7 +881,7 @@ MISTAKES = {
         "experiments:",
         "  vits: {epochs: 3}\nexperiments:",
         "bases.vits",
-        "no experiment has this base, and without a family none could. Did you mean 'vit'?",
+        "no experiment has this base. Did you mean 'vit'? Rename or remove it.",
         at="vits: {",
     ),
     "number to the base 60": Mistake(
@@ -861,6 +892,27 @@ MISTAKES = {
         "  pictures: {base: vit, epochs: 010}",
         "experiments.pictures.epochs",
         "YAML takes 010 for 8. Write that, or quotes if it is text.",
+    ),
+    "key to the base 8": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit}\n  010: {base: vit}",
+        "experiments.8",
+        "YAML takes 010 for 8. Write that, or quotes if it is text.",
+    ),
+    "two signs": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, epochs: --5}",
+        "experiments.pictures.epochs",
+        "'--5' is no whole number.",
+    ),
+    "digit that is none": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, epochs: 10²}",
+        "experiments.pictures.epochs",
+        "'10²' is no whole number.",
+    ),
+    "list of what stands for the study": Mistake(
+        "mirror: null", "mirror: [a, b]", "mirror", "['a', 'b'] is no text or"
     ),
     "number with a leading zero": Mistake(
         "seeds: [1, 2]", "seeds: [08]", "seeds.0", "'08' is text, not a number. Write 8 without"

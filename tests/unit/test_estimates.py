@@ -50,9 +50,9 @@ def test_single_times_differ_from_a_fifth_on_and_several_beyond_their_interval()
 
 
 def test_single_shares_differ_beyond_what_the_sample_leaves_to_chance():
-    assert estimates.doubt_of_shares([0.6], [0.7], 5_000) == estimates.sampling([0.6, 0.7], 5_000)
-    assert estimates.doubt_of_shares([0.6], [0.7], None) == 0
-    assert estimates.doubt_of_shares([0.6, 0.6], [0.7, 0.7], 5_000) == 0  # seeds that agree
+    assert estimates.doubt_of_scores([0.6], [0.7], 5_000) == estimates.sampling([0.6, 0.7], 5_000)
+    assert estimates.doubt_of_scores([0.6], [0.7], None) is None
+    assert estimates.doubt_of_scores([0.6, 0.6], [0.7, 0.7], 5_000) == 0  # seeds that agree
 
 
 def test_an_interval_by_hand():

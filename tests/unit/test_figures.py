@@ -418,6 +418,16 @@ def test_measured_and_published_figures_share_a_row(tmp_path):
     assert furthest in drawing.text
 
 
+def test_the_shortest_epochs_are_not_those_of_a_run_that_diverged(tmp_path):
+    runs = [
+        vit("a", 2, seconds_training=5.0, gpu_shared=True),
+        vit("a", 2, seed=2, status="diverged", seconds_training=2.0),
+        vit("b", 2, **{"optimizer.name": "sgd", "seconds_training": 9.0}),
+    ]
+    text = figures.build("optimizers", study(tmp_path, runs)).text
+    assert "shortest epochs 9 s (optimizer: sgd)" in text
+
+
 def test_what_is_compared_is_drawn_with_the_seconds_of_one_machine(tmp_path):
     results = study(tmp_path, in_two_places())
     optimizers = figures.build("optimizers", results)

@@ -38,18 +38,21 @@ RUN = {
     [
         ("{schedule: {milestones: [5, 10]}}", "schedule.milestones"),
         ("{schedule: {name: cosine, gamma: 0.5}}", "schedule.gamma"),
-        ("{schedule: {name: step, milestones: [100, 50]}}", "schedule.milestones"),
-        ("{schedule: {name: step, milestones: [15]}}", "schedule.milestones"),
-        ("{schedule: {name: step, milestones: [14, 100]}}", None),
+        ("{epochs: 15, schedule: {name: step, milestones: [100, 50]}}", "schedule.milestones"),
+        ("{epochs: 15, schedule: {name: step, milestones: [15]}}", "schedule.milestones"),
+        ("{epochs: 15, schedule: {name: step, milestones: [14, 100]}}", None),
+        ("{schedule: {name: step, milestones: [100, 50]}}", None),  # an overlay has fewer epochs
         ("{schedule: {name: none, milestones: []}}", None),
         ("{optimizer: {momentum: 0.5}}", "optimizer.momentum"),
+        ("{optimizer: {momentum: 0.0}}", None),
         ("{optimizer: {name: momentum, momentum: 0.5}}", None),
         ("{}", None),
     ],
 )
 def test_what_an_experiment_sets_to_no_effect_is_named(own, key):
     own = yaml.safe_load(own)
-    run = RUN | {name: RUN[name] | changed for name, changed in own.items()}
+    parts = {name: RUN[name] | own[name] for name in own if name != "epochs"}
+    run = RUN | own | parts
     assert [".".join(path) for path, _ in misfits.idle(own, run)] == ([key] if key else [])
 
 

@@ -1,10 +1,12 @@
 """The sentences at the top of the page say what the results say."""
 
+import math
+
 import pandas as pd
 import pytest
 
 from results import HERE, OTHER_MACHINE, a_run, curve, frames, in_two_places, published, sizes
-from trainstudy import figures, summary
+from trainstudy import data, figures, summary
 
 LSTM = {"validation_perplexity_best": 150.0, "test_perplexity_best": 140.0, "best_epoch": 3}
 VIT = {"validation_accuracy_best": 0.6, "test_accuracy_best": 0.59, "best_epoch": 7}
@@ -68,6 +70,16 @@ def test_what_the_number_of_images_leaves_to_chance_is_as_good(sentences):
     assert "vit-b generalises best (one other may be as good): " in sentences(*runs)[1]
 
 
+def test_perplexities_beyond_all_numbers_are_equal(sentences):
+    run = LSTM | {"validation_perplexity_best": math.inf}
+    runs = [a_run(name, **run) for name in ("lstm-a", "lstm-b")]
+    reports = published(("A", "lstm-a", "perplexity", "validation", 100.0, ""))
+    metrics = curve(runs[0], "validation", "perplexity_published", math.inf)
+    text = sentences(*runs, metrics=metrics, reports=reports)[1]
+    assert "lstm-a generalises best (one other may be as good): validation perplexity ∞" in text
+    assert "is ∞ % from the nearer report" in text
+
+
 def test_a_diverged_run_is_never_the_best_or_the_fastest(sentences):
     wild = VIT | {"validation_accuracy_best": 0.99, "seconds_training": 0.1, "status": "diverged"}
     text = sentences(a_run("vit-a", **VIT, seconds_training=2.0), a_run("vit-b", **wild))[1]
@@ -90,6 +102,8 @@ def test_what_may_be_as_fast_is_counted_beside_the_fastest(sentences):
     assert f"{quickest}; vit-d is slowest, 1.1 s." in sentences(*runs)[1]
     seeds = [run | {"seed": 2} for run in runs]  # the same again: no doubt is left
     assert "vit-b trains fastest, 0.9 s per epoch; vit-d is slowest" in sentences(*runs, *seeds)[1]
+    both = "vit-a trains fastest, 1 s per epoch (one other may be as fast, up to 1.07 s)."
+    assert both in sentences(runs[0], runs[2])[1]
 
 
 @pytest.mark.parametrize("elsewhere", [{"machine": OTHER_MACHINE}, {"threads": 2}], ids=str)
@@ -229,6 +243,12 @@ def test_a_lead_of_one_norm_that_seeds_may_explain_is_called_chance(sentences):
     assert "above post-norm (vit-pre), which may be chance." in sentences(*wide)[-1]
 
 
+def test_a_lead_on_images_of_unknown_number_is_called_chance(sentences, monkeypatch):
+    monkeypatch.delattr(data.find("cifar10"), "HELD_OUT")
+    text = sentences(in_norm("pre", 0.625), in_norm("post", 0.6))[-1]
+    assert "above post-norm (vit-pre), which may be chance." in text
+
+
 def test_norms_that_end_alike_are_said_to(sentences):
     text = sentences(in_norm("pre", 0.6), in_norm("post", 0.6))[-1]
     assert "Pre- and post-norm end at the same validation accuracy (vit-pre)." in text
@@ -328,6 +348,18 @@ def test_memory_of_different_depths_is_of_one_card(tmp_path):
     assert "in tensors: vision transformers 1 MiB with 2 layers, 6 MiB with 6." in text
     drawn = figures.build("memory-by-depth", results).data.set_index("experiment")
     assert drawn.measured.to_dict() == {"vit-2": 1, "vit-4": 4, "vit-6": 6}
+
+
+def test_memory_measured_on_two_cards_is_told_of_one(tmp_path):
+    runs = [
+        a_run(f"vit-{n}", **VIT, **{"model.depth": n}, device=device, memory_allocated=n * 2**20)
+        for n, device in ((2, "NVIDIA A100"), (4, "NVIDIA H100"), (6, "NVIDIA H100"))
+    ]
+    results = frames(tmp_path, runs, **sizes(runs))
+    text = summary.sentences(results, 2)[-1].striptags()
+    assert "in tensors: vision transformers 4 MiB with 4 layers, 6 MiB with 6." in text
+    drawn = figures.build("memory-by-depth", results).data.set_index("experiment").measured
+    assert drawn.dropna().to_dict() == {"vit-4": 4, "vit-6": 6}
 
 
 def test_the_claims_are_counted_with_their_reasons(tmp_path):

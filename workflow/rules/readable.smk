@@ -1,6 +1,7 @@
 """Before Snakemake reads config.yaml: what it says nothing about, or without line and cure."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -16,9 +17,16 @@ from trainstudy import places, shapes
 known = argparse.ArgumentParser(add_help=False)
 known.add_argument("--workflow-profile", default="none")
 profile = known.parse_known_args()[0].workflow_profile
-folders = [Path(), Path("profiles"), Path(workflow.basedir, "profiles")]
+started = Path(os.environ.get("PWD", "."))  # --directory has left it
+folders = [
+    Path(workflow.basedir, "profiles"),
+    Path("profiles"),
+    Path(),
+    started,
+    started / "profiles",
+]
 if profile != "none" and not any(Path(folder, profile).exists() for folder in folders):
-    ours = [folder.name for folder in folders[2].iterdir()]
+    ours = [folder.name for folder in folders[0].iterdir()]
     raise WorkflowError(
         f"--workflow-profile: there is no profile '{profile}'. {shapes.known(profile, ours)}"
     )

@@ -22,7 +22,6 @@ numpy, pyarrow and the like inside their functions.
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
 from types import FunctionType, ModuleType
 
 from trainstudy.fetch import Source
@@ -59,12 +58,6 @@ def _odd(module: ModuleType) -> list[str]:
         ),
     }
     return [said for said, holds in checks.items() if not holds]
-
-
-def held_out(datasets: Iterable[str], split: str) -> int | None:
-    """Return how many images the smallest of some data sets has in a split; None for text."""
-    sizes = [getattr(find(name), "HELD_OUT", {}).get(split) for name in datasets]
-    return min(filter(None, sizes), default=None)
 
 
 def problems() -> list[str]:

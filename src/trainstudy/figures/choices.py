@@ -137,11 +137,11 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
         f"{written(best.value, metric)} ({label}: {best.choice})"
     )
-    timed = _side_by_side(results, one).dropna(subset="seconds_training")
+    timed = finished(_side_by_side(results, one)).dropna(subset="seconds_training")
     made = places(timed).unique()
     if len(made) > 1:
         return f"{text}; the seconds are of several machines."
-    runs = finished(timed).groupby("experiment").seconds_training.apply(list)
+    runs = timed.groupby("experiment").seconds_training.apply(list)
     if runs.empty:
         return f"{text}; no epoch was timed on a GPU that no other run shared."
     chosen = own.groupby("experiment").choice.first()
