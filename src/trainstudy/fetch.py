@@ -21,7 +21,7 @@ LARGEST, LARGEST_SUMS = 2 << 30, 16 << 20  # bytes, of a file whose size is not 
 HOPS = 30  # redirections of one download
 
 
-class FetchError(Exception):
+class FetchError(files.DataError):
     """A file that could not be had, or is not the one that was pinned."""
 
 

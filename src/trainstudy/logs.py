@@ -14,8 +14,9 @@ from trainstudy import files
 def job(file: str, name: str) -> Iterator[None]:
     """Send what is logged inside to `file` and to standard error, where `name` leads each line.
 
-    An exception is written to the file with its traceback and raised again; where a disk is full
-    it says how much is free.
+    DataError ends the job with its message alone, which names file and cure. Any other exception is
+    written to the file with its traceback and raised again; where a disk is full it says how much
+    is free.
     """
     to_file = logging.FileHandler(file, mode="w", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -28,6 +29,9 @@ def job(file: str, name: str) -> Iterator[None]:
     logging.captureWarnings(True)
     try:
         yield
+    except files.DataError as error:
+        root.error("%s", error)
+        raise SystemExit(1) from None
     except Exception as error:
         if files.is_full(error):
             free = shutil.disk_usage(Path(file).parent).free / 1e6

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from trainstudy import logs
+from trainstudy import fetch, logs
 
 log = logging.getLogger("trainstudy.somewhere")
 
@@ -63,6 +63,16 @@ def test_an_error_is_raised_again_and_stands_in_the_file_with_its_traceback(befo
     assert "in broken" in text
     assert text.rstrip().endswith("ValueError: no such thing")
     assert capsys.readouterr().err == ""  # Snakemake shows it
+
+
+def test_what_is_wrong_with_a_file_is_said_without_a_traceback(before, file, capsys):
+    with pytest.raises(SystemExit) as ended, logs.job(file, "fetch"):
+        raise fetch.FetchError("there is no SHA256SUMS; is the key 'mirror' right?")
+    assert ended.value.code == 1
+    said = "there is no SHA256SUMS; is the key 'mirror' right?\n"
+    assert capsys.readouterr().err == f"fetch: {said}"
+    assert read(file).endswith(said)
+    assert "Traceback" not in read(file)
 
 
 @pytest.mark.parametrize(
