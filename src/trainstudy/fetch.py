@@ -151,6 +151,8 @@ def _transfer(address: str, part: Path, limit: int) -> None:
             shutil.copyfile(file, part)
         else:
             raise FetchError(f"{address}: a mirror is a folder, file://, http:// or https://.")
+    except FetchError:  # a ValueError, too
+        raise
     except ValueError as error:  # no address at all, such as http://[
         raise FetchError(f"{address}: {error}. Is the key 'mirror' right?") from error
     except OSError as error:

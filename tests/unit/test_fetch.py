@@ -551,7 +551,8 @@ def test_a_file_that_the_mirror_lists_but_lacks_is_named(tmp_path, target):
 def test_a_missing_mirror_names_the_key(tmp_path, target, prefix):
     with pytest.raises(FetchError, match="Is the key 'mirror' right") as caught:
         fetch.fetch(PATH, ORIGINAL, target, mirror=f"{prefix}{tmp_path}/none")
-    assert f"{tmp_path}/none/SHA256SUMS does not exist" in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path}/none/SHA256SUMS does not exist. Is the key")
+    assert str(caught.value).count("Is the key 'mirror' right?") == 1
     assert "A mirror has a file SHA256SUMS on top; docs/clusters.md" in str(caught.value)
 
 
