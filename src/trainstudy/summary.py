@@ -189,14 +189,16 @@ def _norm(results: Results) -> Markup | None:
             "Pre-norm ends {:.2f} points of validation accuracy {} post-norm ({}), {}."
         ).format(abs(lead), side, _name(name), much)
     least, most = min(leads, key=leads.__getitem__), max(leads, key=leads.__getitem__)
+    ends = Markup("between {:+.2f} ({}) and {:+.2f} ({})").format(
+        leads[least], _name(least), leads[most], _name(most)
+    )
     ahead = [leads[name] > 0 for name in leads if sure[name]]
     return Markup(
         "Of {} pairs that differ in the norm alone, pre-norm ends ahead in {} and post-norm in {} "
-        "by more than chance leaves: pre-norm leads by {:+.2f} points of validation accuracy where "
-        "most ({}), by {:+.2f} where least ({})."
+        "by more than chance leaves; pre-norm minus post-norm is {} points of validation accuracy."
     ).format(
         len(leads), sum(ahead), len(ahead) - sum(ahead),
-        leads[most], _name(most), leads[least], _name(least),
+        ends if leads[least] < leads[most] else f"{leads[least]:+.2f}",
     )  # fmt: skip
 
 
