@@ -16,11 +16,11 @@ import pandas as pd
 
 from trainstudy import estimates, quantities
 from trainstudy.results import (
-    COSTS,
     PUBLISHED_DATASET,
     Results,
     finished,
     held_out,
+    is_cost,
     learned_instead,
     places,
 )
@@ -170,7 +170,7 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
 
 def _places(column: str, rows: pd.DataFrame) -> list[str]:
     """Return the machines and threads that a cost is of, and none of another quantity."""
-    if not any(column in costs for costs in COSTS):
+    if not is_cost(column):
         return []
     return sorted({*places(rows[rows[column].notna()])})
 

@@ -1,6 +1,6 @@
 """Settings of a run that are each fine, but do not fit together or do nothing.
 
-Standard library only, like config.py, which uses it.
+Without torch and numpy, like config.py, which uses it.
 """
 
 import re

@@ -36,6 +36,11 @@ AFTER = [after(metric, seconds) for metric in SCORES for seconds in BUDGETS]
 COSTS = (TIMES, GPU_MEMORY, AFTER)
 
 
+def is_cost(column: str) -> bool:
+    """Say whether a column of the facts hangs on the machine."""
+    return any(column in kind for kind in COSTS)
+
+
 @dataclass(frozen=True)
 class Results:
     """Everything that tables, figures and claims are made from.
@@ -83,6 +88,14 @@ class Results:
         facts = self._everything[self._everything.experiment.isin(experiments)]
         main = _main_place(finished(facts.dropna(subset=cost)))
         return _at_usual_places(facts, main, cost)
+
+    def compared(self, experiments: Collection[str], column: str) -> pd.DataFrame:
+        """Return the facts of some experiments' runs that count and have a quantity.
+
+        A cost is of the one machine where most of them have it; see side_by_side and finished.
+        """
+        facts = finished(self.side_by_side(experiments, column)).dropna(subset=column)
+        return at_main_place(facts) if is_cost(column) else facts
 
     @cached_property
     def _everything(self) -> pd.DataFrame:

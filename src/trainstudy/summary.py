@@ -16,7 +16,6 @@ from trainstudy.results import (
     REPORTS,
     SCORE,
     Results,
-    at_main_place,
     code_versions,
     finished,
     held_out,
@@ -118,7 +117,10 @@ def _as_good(runs: pd.DataFrame, best: pd.DataFrame, column: str) -> int:
 
 
 def _may_be_equal(one: list[float], other: list[float], images: int | None) -> bool:
-    """Say whether chance alone may tell the means of two scores apart, or nothing does."""
+    """Say whether chance alone may tell the means of two scores apart.
+
+    Where it is unknown what chance does, only if they are the same.
+    """
     doubt = estimates.doubt_of_scores(one, other, images)
     means = fmean(one), fmean(other)
     return means[0] == means[1] or (doubt is not None and abs(means[0] - means[1]) <= doubt)
@@ -130,11 +132,9 @@ def _fastest(results: Results, experiments: set[str]) -> Markup:
     Of those that the reports timed, where there are any.
     """
     told = experiments & results.timed_by_reports
-    runs = results.side_by_side(told or experiments, "seconds_training")
-    timed = runs[(runs.status == "finished") & runs.seconds_training.notna()]
-    if timed.empty:
+    own = results.compared(told or experiments, "seconds_training")
+    if own.empty:
         return Markup("No run was timed.")
-    own = at_main_place(timed)
     notes = [f"on {places(own).iloc[0]}"] if results.several_places else []
     notes += ["by several versions of the code"] if code_versions(own).nunique() > 1 else []
     where = Markup(" ({})").format(", ".join(notes)) if notes else ""
@@ -254,10 +254,7 @@ def _deepening(results: Results, kind: str, column: str) -> Markup | None:
     layers = comparisons.settings(results.runs).layers
     deepening: dict[str, pd.Series] = {}
     for one in comparisons.find(results.runs, "depth"):
-        runs = finished(results.side_by_side(one.experiments, column)).dropna(subset=column)
-        if column != "memory_predicted":
-            runs = at_main_place(runs)
-        memory = _means(runs, column)
+        memory = _means(results.compared(one.experiments, column), column)
         by_depth = memory.groupby(layers[memory.index]).mean()
         if len(by_depth) > max(1, len(deepening.get(one.family, []))):
             deepening[one.family] = by_depth

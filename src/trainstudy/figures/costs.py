@@ -78,8 +78,7 @@ def memory_by_depth(results: Results) -> Drawing:
     layers = comparisons.settings(results.runs).layers
     rows = []
     for one in found:
-        runs = finished(results.side_by_side(one.experiments, "memory_allocated"))
-        runs = at_main_place(runs.dropna(subset="memory_allocated"))
+        runs = results.compared(one.experiments, "memory_allocated")
         measured = runs.groupby("experiment").memory_allocated.mean().reindex(one.experiments)
         # Those with equal settings count together, whatever their names.
         for depth, names in layers[[*one.experiments]].groupby(layers).groups.items():

@@ -16,7 +16,6 @@ from trainstudy.results import (
     REPORTS,
     SCORE,
     Results,
-    at_main_place,
     finished,
     places,
 )
@@ -86,8 +85,7 @@ def _timed(results: Results, family: str) -> pd.DataFrame:
     told = results.runs.experiment.isin(results.timed_by_reports)
     drawn = (results.runs.family == family) & told
     own = results.runs.experiment[drawn]
-    runs = finished(results.side_by_side(own, "seconds_training"))
-    return at_main_place(runs.dropna(subset="seconds_training"))
+    return results.compared(own, "seconds_training")
 
 
 def _panel(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:

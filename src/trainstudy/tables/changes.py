@@ -40,10 +40,8 @@ def single_changes(results: Results) -> pd.DataFrame:
             several = code_versions(both).nunique() > 1
             row["machine"] = made[0] + (", several versions of the code" if several else "")
             added, half = estimates.difference(*seconds)
-            (
-                row["difference of total seconds"],
-                row["difference of total seconds ±"],
-            ) = added, half
+            name = "difference of total seconds"
+            row |= {name: added, f"{name} ±": half}
             gained = row.get("difference of validation perplexity")
             if gained is not None and added > estimates.doubt_of_times(*seconds):
                 row["perplexity per added second"] = gained / added
