@@ -63,7 +63,8 @@ def statements(found: results.Results) -> list[str]:
         for _, row in decided.iterrows()
     ]
     table = "\n".join(["| statement | verdict | decided by |", "|---|---|---|", *rows])
-    return [summary.statements(found).striptags(), table]
+    folded = f"<details><summary>The {len(rows)} that are decided</summary>"
+    return [summary.statements(found).striptags(), folded, table, "</details>"]
 
 
 def _row(runs: pd.DataFrame, score: str, beside: pd.Series) -> str:
@@ -71,13 +72,21 @@ def _row(runs: pd.DataFrame, score: str, beside: pd.Series) -> str:
     theirs = [_written(beside[report], score) for report in results.REPORTS]
     timed, several = runs.dropna(subset="seconds_training"), results.places(runs).nunique() > 1
     inside = {True: "yes", False: "no"}.get(beside.inside, "–")
+    if inside == "no" and beside.reached:
+        inside = "no, but ± reaches one"
     cells = [
         f"`{name}`", str(len(runs)), _with_interval(beside.measured, beside.half, score), *theirs,
         inside, _with_interval(*estimates.interval(list(runs[f"test_{score}_best"])), score),
         _seconds(timed, several),
-        columns.joined(runs, runs.precision + ", " + results.places(runs)).item(),
+        f"{columns.joined(runs, runs.precision).item()}, {_where(runs)}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _where(runs: pd.DataFrame) -> str:
+    """Return the machine of runs, or how many there were; the banners name them."""
+    made = results.places(runs).unique()
+    return made[0] if len(made) == 1 else f"{len(made)} kinds of machine"
 
 
 def _seconds(timed: pd.DataFrame, several: bool) -> str:

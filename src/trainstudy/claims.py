@@ -304,12 +304,10 @@ def _margin(margin: float | str, value: float) -> float:
 def _needed(claim: dict, column: str, doubtful: bool) -> str:
     """Return in words what difference supports a claim; `doubtful` is a time of one seed."""
     least, margin = claim.get("by", 0), claim.get("margin", 0)
-    if isinstance(margin, str):
-        parts = [quantities.difference(least, column)] if least else []
-        parts.append(margin)
-    else:
-        parts = [quantities.difference(least + margin, column)] if least + margin else []
-    apart = " and ".join(parts)
+    beyond = margin if isinstance(margin, str) else quantities.difference(margin, column)
+    parts = [quantities.difference(least, column)] if least else []
+    parts += [beyond] if margin else []
+    apart = " and a margin of ".join(parts)
     if claim["are"] == "equal":
         text = f"at most {apart} apart"
     else:

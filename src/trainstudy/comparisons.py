@@ -1,5 +1,6 @@
 """Which runs the study compares: those that differ in one thing and agree in the rest."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,7 +55,13 @@ def find(runs: pd.DataFrame, question: str) -> list[Comparison]:
             order = rows.loc[values.index].sort_values([varied[0]], kind="stable")
             family = str(rows.family.iloc[0])
             found.append(Comparison(question, family, _title(question, rows), tuple(order.index)))
-    return sorted(_told_apart(found, same), key=lambda one: (_place(one), one.title))
+    return sorted(_told_apart(found, same), key=lambda one: (_place(one), _in_order(one.title)))
+
+
+def _in_order(title: str) -> list[str | float]:
+    """Return what titles are sorted by: 2 layers come before 12, 3e-4 before 0.001."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", title)
+    return [float(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _told_apart(found: list[Comparison], same: pd.DataFrame) -> list[Comparison]:
@@ -86,7 +93,8 @@ class Change:
 def changes(runs: pd.DataFrame) -> list[Change]:
     """Return what single changes the study tries, by family.
 
-    Of experiments that differ in a setting, the plain one is that from which most changes start.
+    Of experiments that differ in a setting, the plain one is that from which most changes start;
+    of norms it is pre-norm.
     """
     known = settings(runs).drop(columns="layers")
     units: dict[str, list[str]] = {}
@@ -100,7 +108,10 @@ def changes(runs: pd.DataFrame) -> list[Change]:
     starts = Counter(name for _, names in alike for name in names)
     found = []
     for unit, names in alike:
-        plain, *others = sorted(names, key=lambda name: (-starts[name], name))
+        post = known["model.norm"] == "post"
+        plain, *others = sorted(
+            names, key=lambda name: (unit == "model.norm" and post[name], -starts[name], name)
+        )
         for changed in others:
             differing = [c for c in units[unit] if repr(known[c][plain]) != repr(known[c][changed])]
             if differing:  # else they are one experiment under two names
@@ -154,7 +165,7 @@ def panels(runs: pd.DataFrame, family: str) -> list[Comparison]:
 
 
 def _title(question: str, rows: pd.DataFrame) -> str:
-    """Return the question and what its runs share: layers, optimizer, epochs."""
+    """Return the question and what its runs share: layers, optimizer, epochs, learning rate."""
     shares = []
     if question != "depth" and rows.layers.notna().all():
         layers = int(rows.layers.iloc[0])
@@ -162,5 +173,7 @@ def _title(question: str, rows: pd.DataFrame) -> str:
     if question not in ("optimizers", "networks"):
         shares.append(str(rows["optimizer.name"].iloc[0]))
     shares.append(counted(rows.epochs.iloc[0], "epoch"))
+    if question == "norm":
+        shares.append(f"lr {rows['optimizer.lr'].iloc[0]:g}")
     name = {"norm": "pre- and post-norm"}.get(question, question)
     return f"{name} ({', '.join(shares)})"

@@ -22,8 +22,9 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
     found = [("Not the published data", text) for text in _other_data(runs)]
     if len(names := sorted({*results.places(runs)})) > 1:
         text = (
-            f"The runs were made on {len(names)} combinations of these: {'; '.join(names)}. "
-            "Seconds, throughput and curves over seconds compare only within one of them."
+            f"The runs were made on {len(names)} combinations of machine and threads: "
+            f"{'; '.join(names)}. Seconds, throughput and curves over seconds compare only within "
+            "one of them."
         )
         found.append(("Several machines or numbers of threads", text))
     if several := _code_of_several(runs):

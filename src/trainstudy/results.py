@@ -86,7 +86,7 @@ class Results:
         It is that where most of them have a `cost`; what has none there keeps its own place.
         """
         facts = self._everything[self._everything.experiment.isin(experiments)]
-        main = _main_place(finished(facts.dropna(subset=cost)))
+        main = self._main_place(finished(facts.dropna(subset=cost)))
         return _at_usual_places(facts, main, cost)
 
     def compared(self, experiments: Collection[str], column: str) -> pd.DataFrame:
@@ -95,7 +95,18 @@ class Results:
         A cost is of the one machine where most of them have it; see side_by_side and finished.
         """
         facts = finished(self.side_by_side(experiments, column)).dropna(subset=column)
-        return at_main_place(facts) if is_cost(column) else facts
+        return self.at_main_place(facts) if is_cost(column) else facts
+
+    def at_main_place(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """Return those of some runs that were made where most of their experiments were.
+
+        Of equal places it is that of most of these runs, then of most experiments of the study.
+        """
+        return runs[places(runs) == self._main_place(runs)]
+
+    def _main_place(self, runs: pd.DataFrame) -> str | None:
+        everywhere = self.runs.groupby(places(self.runs)).experiment.nunique()
+        return _commonest(runs, places(runs), everywhere.to_dict())
 
     @cached_property
     def _everything(self) -> pd.DataFrame:
@@ -262,15 +273,18 @@ def _usual_places(runs: pd.DataFrame, main: str | None = None) -> pd.Series:
     return ranked.drop_duplicates("experiment").set_index("experiment").place
 
 
-def _main_place(runs: pd.DataFrame) -> str | None:
-    return _commonest(runs, places(runs))
+def _commonest(
+    runs: pd.DataFrame, facts: pd.Series, elsewhere: dict[str, int] | None = None
+) -> str | None:
+    """Return the fact of most experiments, of equals that of most runs.
 
-
-def _commonest(runs: pd.DataFrame, facts: pd.Series) -> str | None:
-    """Return the fact of most experiments, of equals that of most runs, then the first by name."""
+    Then it is that with the highest number in `elsewhere`, then the first by name.
+    """
     counts = runs.groupby(facts).experiment.agg(["nunique", "size"])
     counts = counts.rename_axis("fact").reset_index()
-    ranked = counts.sort_values(["nunique", "size", "fact"], ascending=[False, False, True])
+    counts["elsewhere"] = counts.fact.map(elsewhere or {})
+    order = ["nunique", "size", "elsewhere", "fact"]
+    ranked = counts.sort_values(order, ascending=[False, False, False, True])
     return next(iter(ranked.fact), None)
 
 
@@ -281,11 +295,6 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
     """
     done = runs.status == "finished"
     return runs[done | ~done.groupby(runs.experiment).transform("any")]
-
-
-def at_main_place(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return those of some runs that were made where most experiments were."""
-    return runs[places(runs) == _main_place(runs)]
 
 
 def held_out(datasets: Collection[str], split: str) -> int | None:

@@ -40,7 +40,9 @@ def of(runs: pd.DataFrame) -> dict[str, Style]:
     first["kind"] = first["post"].map({True: "post", False: ""}) + kind
     styles = {}
     for _, family in first.groupby("family"):
-        family = family.sort_values(["post", "depth", "kind"], kind="stable")
+        # Those of one colour one after the other, so that none shares its marker with another.
+        order = ["optimizer.name", "post", "depth", "kind"]
+        family = family.sort_values(order, kind="stable")
         markers = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(family.index)}
         for optimizer, rows in family.groupby("optimizer.name"):
             kinds, post = (

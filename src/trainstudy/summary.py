@@ -25,6 +25,7 @@ from trainstudy.results import (
 )
 
 ANSWERS = "Questions of the study"
+MARGIN = 0.01  # of perplexities of one seed, as in report/claims.yaml
 
 
 def sentences(results: Results, declared: int) -> list[Markup]:
@@ -104,10 +105,7 @@ def _leader(runs: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def _as_good(runs: pd.DataFrame, best: pd.DataFrame, column: str) -> int:
-    """Return how many other experiments seeds or images do not tell apart from the best.
-
-    Of perplexities with one seed nothing is known that could.
-    """
+    """Return how many other experiments seeds or images do not tell apart from the best."""
     images = held_out({*runs.dataset}, "validation")
     scores = runs[runs.experiment != best.experiment.iloc[0]].dropna(subset=column)
     doubts = scores.groupby("experiment")[column].apply(
@@ -119,11 +117,12 @@ def _as_good(runs: pd.DataFrame, best: pd.DataFrame, column: str) -> int:
 def _may_be_equal(one: list[float], other: list[float], images: int | None) -> bool:
     """Say whether chance alone may tell the means of two scores apart.
 
-    Where it is unknown what chance does, only if they are the same.
+    Where it is unknown what chance does, they are equal as far as the claims' margins go.
     """
-    doubt = estimates.doubt_of_scores(one, other, images)
-    means = fmean(one), fmean(other)
-    return means[0] == means[1] or (doubt is not None and abs(means[0] - means[1]) <= doubt)
+    doubt, means = estimates.doubt_of_scores(one, other, images), (fmean(one), fmean(other))
+    if doubt is None:
+        doubt = MARGIN * means[0]
+    return means[0] == means[1] or abs(means[0] - means[1]) <= doubt
 
 
 def _fastest(results: Results, experiments: set[str]) -> Markup:
@@ -273,17 +272,19 @@ def statements(results: Results) -> Markup:
     """Say how the claims stand, which are contradicted, and why the others are undecided."""
     found = {name: claims.evaluate(claim, results) for name, claim in results.claims.items()}
     verdicts = pd.Series({name: one.verdict for name, one in found.items()})
+    theirs = {name for name, claim in results.claims.items() if "reports" in claim}
     supported, contradicted, undecided = (
         verdicts[verdicts == each].index
         for each in (claims.SUPPORTED, claims.CONTRADICTED, claims.UNDECIDED)
     )
     text = Markup(
-        "<strong>Statements.</strong> Of {} ({} of the reports) {} supported, {} "
+        "<strong>Statements.</strong> Of {} ({} of the reports) {} supported{}, {} "
         "contradicted{}, and {} undecided"
     ).format(
-        counted(len(found), "statement"),
-        sum("reports" in claim for claim in results.claims.values()),
-        _are(len(supported)), _are(len(contradicted)),
+        counted(len(found), "statement"), len(theirs),
+        _are(len(supported)),
+        f" ({count} of the reports')" if (count := len(theirs & {*supported})) else "",
+        _are(len(contradicted)),
         Markup(" ({})").format(_names(contradicted)) if len(contradicted) else "",
         _are(len(undecided)),
     )  # fmt: skip
@@ -307,7 +308,7 @@ def _published(results: Results, family: str) -> Markup:
     pairs = beside_published(results, family)
     if pairs.empty:
         return Markup(
-            "No run of which a report gives a validation {} completed an epoch here."
+            "None of the experiments with a published validation {} completed an epoch here."
         ).format(score)
     between = pairs.inside.eq(True)
     count, others = counted(len(pairs), "experiment"), pairs[~between]
@@ -317,14 +318,16 @@ def _published(results: Results, family: str) -> Markup:
     far = others.away.idxmax()
     row = others.loc[far]
     reports = [f"{name} {written(row[name], score)}" for name in REPORTS if pd.notna(row[name])]
+    reach = others.reached.sum()
+    reached = f"; the intervals of {reach} reach the nearer report" if reach else ""
     unit = "percentage points" if score == "accuracy" else "%"
     median = others.away.median()
     distance = f"{100 * median:.1f}" if math.isfinite(median) else "∞"
     away = f"{distance} {unit} from the nearer report in the median"
     alone = f"Measured validation {score} is {away} of {count}"
-    return Markup("{}, most for {}: {} measured, {}.").format(
+    return Markup("{}, most for {}: {} measured, {}{}.").format(
         f"{inside}; the others are {away}" if between.any() else alone,
-        _name(far), written(row.measured, score), ", ".join(reports),
+        _name(far), written(row.measured, score), ", ".join(reports), reached,
     )  # fmt: skip
 
 
@@ -334,7 +337,8 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
     Only experiments that a report names and that were trained on the report's data, with scores as
     these were published (see Results.scores_as_published). `half` is half the 95 % interval of the
     measured mean, `away` its distance to the nearer report: a difference of accuracies, and a
-    fraction of the published perplexity. `inside` says whether it lies between A and B.
+    fraction of the published perplexity. `inside` says whether it lies between A and B, `reached`
+    whether its interval holds the figure of one of them.
     """
     score = SCORE[family]
     found = estimates.intervals(results.scores_as_published(family))
@@ -343,12 +347,13 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
         table[report] = results.published_values(report, score, "validation")
     table = table.dropna(subset="measured").dropna(subset=list(REPORTS), how="all")
     published = table[list(REPORTS)]
-    if score == "accuracy":
-        away = published.sub(table.measured, axis=0).abs().min(axis=1)
-    else:
-        away = estimates.relative_distance(table.measured, published)
-    inside = estimates.inside(table.measured, published)
-    return table.assign(away=away, inside=inside)
+    distance = published.sub(table.measured, axis=0).abs().min(axis=1)
+    relative = estimates.relative_distance(table.measured, published)
+    return table.assign(
+        away=distance if score == "accuracy" else relative,
+        inside=estimates.inside(table.measured, published),
+        reached=distance <= table.half,
+    )
 
 
 def _means(runs: pd.DataFrame, column: str) -> pd.Series:

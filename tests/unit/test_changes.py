@@ -89,6 +89,29 @@ def test_a_language_model_has_its_perplexity_per_added_second(tmp_path):
     assert "validation accuracy without" not in row
 
 
+def test_a_perplexity_that_rose_is_not_set_against_seconds(tmp_path):
+    runs = [
+        a_run("lstm-a", validation_perplexity_best=90.0, seconds_total=100.0),
+        a_run("lstm-b", validation_perplexity_best=120.0, seconds_total=300.0, carry_state=True),
+    ]
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["difference of validation perplexity"] == 30
+    assert "perplexity per added second" not in row
+
+
+def test_post_norm_is_a_change_of_pre_norm_whichever_takes_part_in_more_pairs(tmp_path):
+    post = {"model.norm": "post"}
+    runs = [
+        a_run("vit-a", **post),
+        a_run("vit-b"),
+        a_run("vit-c", **post, label_smoothing=0.1),
+        a_run("vit-d", **post, epochs=9),
+    ]
+    found = comparisons.changes(frames(tmp_path, runs).runs)
+    norms = [(one.values, one.plain, one.changed) for one in found if one.setting == "model.norm"]
+    assert norms == [(("pre", "post"), "vit-b", "vit-a")]
+
+
 @pytest.mark.parametrize(
     "seconds", [[119.9], [101.0, 130.0]], ids=["within the spread of times", "wide interval"]
 )

@@ -338,10 +338,10 @@ def test_what_is_the_same_with_every_seed_has_no_interval(tmp_path):
 @pytest.mark.parametrize(
     ("facts", "needed"),
     [
-        ({"by": 0.15, "margin": 0.005}, "higher by more than 15.5 points"),
+        ({"by": 0.15, "margin": 0.005}, "higher by more than 15 points and a margin of 0.5 points"),
         ({"are": "less", "margin": "2 %"}, "lower by more than 2 %"),
         ({"are": "equal", "margin": 0.01}, "at most 1 point apart"),
-        ({"by": 0.2, "margin": "2 %"}, "higher by more than 20 points and 2 %"),
+        ({"by": 0.2, "margin": "2 %"}, "higher by more than 20 points and a margin of 2 %"),
     ],
 )
 def test_what_was_needed_is_said(tmp_path, facts, needed):

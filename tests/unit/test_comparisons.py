@@ -48,6 +48,21 @@ def test_norms_are_compared_at_each_budget(tmp_path):
     ]
 
 
+def test_norms_stand_in_the_order_of_layers_and_learning_rates(tmp_path):
+    runs = [
+        vit(f"{depth}-{lr}-{norm}", depth, norm=norm) | {"optimizer.lr": lr}
+        for depth, lr in ((12, 3e-3), (2, 3e-3), (2, 1e-3), (2, 3e-5))
+        for norm in ("pre", "post")
+    ]
+    found = comparisons.find(runs_of(tmp_path, *runs), "norm")
+    assert [one.title for one in found] == [
+        "pre- and post-norm (2 layers, adamw, 10 epochs, lr 3e-05)",
+        "pre- and post-norm (2 layers, adamw, 10 epochs, lr 0.001)",
+        "pre- and post-norm (2 layers, adamw, 10 epochs, lr 0.003)",
+        "pre- and post-norm (12 layers, adamw, 10 epochs, lr 0.003)",
+    ]
+
+
 def test_comparisons_with_one_title_say_in_what_their_runs_differ(tmp_path):
     others = [
         vit(f"{name}-fp32", optimizer=name) | {"precision": "fp32", "gradient_clipping": 1.0}

@@ -193,10 +193,10 @@ def test_the_text_compares_no_runs_of_different_length(tmp_path):
     ]
     results = study(tmp_path, runs, metrics)
     pairs = [
-        "Pre- and post-norm (4 layers, adamw, 2 epochs): after 2 epochs, best validation accuracy "
-        "by vit-b-post (63.00 %), worst by vit-b (62.00 %).",
-        "Pre- and post-norm (4 layers, adamw, 3 epochs): after 3 epochs, best validation accuracy "
-        "by vit-a-post (41.00 %), worst by vit-a (40.00 %).",
+        "Pre- and post-norm (4 layers, adamw, 2 epochs, lr 0.001): after 2 epochs, best validation "
+        "accuracy by vit-b-post (63.00 %), worst by vit-b (62.00 %).",
+        "Pre- and post-norm (4 layers, adamw, 3 epochs, lr 0.001): after 3 epochs, best validation "
+        "accuracy by vit-a-post (41.00 %), worst by vit-a (40.00 %).",
     ]
     assert figures.build("norm", results).text.splitlines() == pairs
     assert figures.build("vit-curves-epochs", results).text.splitlines() == [
@@ -484,6 +484,28 @@ def test_accuracy_against_seconds_is_of_one_machine(tmp_path):
     drawing = figures.build("accuracy-against-parameters", results)
     assert {*drawing.data.experiment} == {"vit-2", "vit-4", "vit-6"}
     assert "Left out" not in drawing.text
+
+
+def test_accuracy_against_seconds_is_that_of_all_seeds(tmp_path):
+    high = {"validation_accuracy_best": 0.9, "machine": OTHER_MACHINE, "seconds_total": 1.0}
+    low = {"validation_accuracy_best": 0.5, "seconds_total": 30.0}
+    runs = [vit("2", 2, **low), vit("2", 2, **high) | {"seed": 43}, vit("4", 4, **low)]
+    drawing = figures.build("accuracy-against-seconds", study(tmp_path, runs))
+    drawn = drawing.data.set_index("experiment")
+    assert drawn.validation_accuracy_best.to_dict() == {"vit-2": pytest.approx(0.7), "vit-4": 0.5}
+    assert drawn.seconds_total.to_dict() == {"vit-2": 30, "vit-4": 30}
+    assert f"Seconds on {HERE}." in drawing.text
+
+
+def test_seconds_of_several_machines_are_not_drawn_on_one_axis(tmp_path):
+    runs = [vit("a", 2), vit("b", 2, "sgd", machine=OTHER_MACHINE)]
+    drawing = figures.build("optimizers", study(tmp_path, runs))
+    rows = drawing.data[drawing.data.metric == "seconds per epoch (s)"]
+    assert rows.value.isna().all()
+    assert "of several machines,\nor of shared GPUs" in [
+        t.get_text() for t in drawing.figure.axes[2].texts
+    ]
+    assert drawing.text.endswith("; the seconds are of several machines.")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def test_several_machines_are_announced(runs):
     ((heading, banner),) = origin.banners(runs(*rows))
     assert heading == "Several machines or numbers of threads"
     assert (
-        "on 5 combinations of these: Abacus 9, 2 cores, 1 thread; Abacus 9, 2 cores, 2 threads; "
+        "on 5 combinations of machine and threads: Abacus 9, 2 cores, 1 thread; "
+        "Abacus 9, 2 cores, 2 threads; "
         "Babbage 1, 8 cores (began on Abacus 9, 1 thread), 1 thread; "
         "Babbage 1, 8 cores, 1 thread; NVIDIA H100."
     ) in banner

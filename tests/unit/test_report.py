@@ -101,7 +101,8 @@ def test_every_link_of_the_page_leads_somewhere(page):
 def test_figures_lie_inside_the_page_and_have_a_text_beside_them(page):
     images = Elements(page(*RUNS, contents=CONTENTS)).all("img")
     named = [name for name, item in CONTENTS.items() if item["kind"] == "figure"]
-    assert {image["alt"] for image in images} == {"Figure, described below it."}
+    titles = [CONTENTS[name]["title"] for name in named]
+    assert [image["alt"] for image in images] == [f"{title}, described below." for title in titles]
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", page(*RUNS, contents=CONTENTS))
     assert captions == [f"What {name} shows." for name in named]
     for image, name in zip(images, named, strict=True):

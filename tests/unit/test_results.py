@@ -131,3 +131,12 @@ def test_what_is_compared_has_its_costs_of_one_place_as_far_as_there_is_one(tmp_
     assert counted("vit-c", "vit-d", cost="seconds_total") == {("vit-c", 1), ("vit-d", 1)}
     usual = found.undisturbed.dropna(subset="seconds_total")
     assert set(usual[usual.experiment == "vit-a"].seed) == {2, 3}
+
+
+def test_of_equal_places_costs_are_of_that_with_most_experiments_of_the_study(tmp_path):
+    places = {1: {}, 2: {"machine": OTHER_MACHINE}}
+    pair = [a_run(name, seed, **places[seed]) for name in ("vit-a", "vit-b") for seed in places]
+    elsewhere = [a_run(f"vit-{letter}", machine=OTHER_MACHINE) for letter in "cd"]
+    for extra, seed in (([], 1), (elsewhere, 2)):
+        found = frames(tmp_path, [*pair, *extra])
+        assert {*found.compared(["vit-a", "vit-b"], "seconds_total").seed} == {seed}

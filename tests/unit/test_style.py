@@ -47,6 +47,18 @@ def test_post_norm_is_far_darker_than_pre_norm(optimizer):
     assert all(contrast(one.colour, post.colour) > 2.5 for one in pre)
 
 
+def test_runs_of_one_optimizer_differ_in_their_marker():
+    runs = [
+        a_run(f"vit-{depth}-{optimizer}") | {"model.depth": depth, "optimizer.name": optimizer}
+        for depth in range(10)
+        for optimizer in ("sgd", "adamw")
+    ]
+    unset = {"model.layers": None, "model.name": None}
+    found = style.of(pd.DataFrame([unset | run for run in runs]))
+    for optimizer in ("sgd", "adamw"):
+        assert len({one.marker for name, one in found.items() if name.endswith(optimizer)}) == 10
+
+
 def test_the_deeper_the_darker_from_ten_layers_on_too():
     found = styles("adamw", (2, 6, 12), (2, 6, 12))
     assert all(luminance(b.colour) < luminance(a.colour) for a, b in pairwise(found[:3]))

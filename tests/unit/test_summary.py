@@ -70,6 +70,24 @@ def test_what_the_number_of_images_leaves_to_chance_is_as_good(sentences):
     assert "vit-b generalises best (one other may be as good): " in sentences(*runs)[1]
 
 
+def test_perplexities_of_one_seed_are_equal_within_the_margin_of_the_claims(sentences):
+    scores = {"lstm-a": 100.0, "lstm-b": 100.9, "lstm-c": 101.1}
+    runs = [a_run(n, **LSTM | {"validation_perplexity_best": s}) for n, s in scores.items()]
+    assert "lstm-a generalises best (one other may be as good): " in sentences(*runs)[1]
+
+
+def test_intervals_that_reach_a_report_are_counted(sentences):
+    runs = [a_run(name, seed, **VIT) for name in ("vit-a", "vit-b") for seed in (1, 2)]
+    reports = published(
+        ("A", "vit-a", "accuracy", "validation", 0.62, ""),
+        ("A", "vit-b", "accuracy", "validation", 0.62, ""),
+    )
+    scores = (0.60, 0.61, 0.600, 0.6001)
+    metrics = [row for run, score in zip(runs, scores, strict=True) for row in rows_of(run, score)]
+    text = sentences(*runs, metrics=metrics, reports=reports)[1]
+    assert "A 62.00 %; the intervals of 1 reach the nearer report." in text
+
+
 def test_perplexities_beyond_all_numbers_are_equal(sentences):
     run = LSTM | {"validation_perplexity_best": math.inf}
     runs = [a_run(name, **run) for name in ("lstm-a", "lstm-b")]
@@ -198,7 +216,10 @@ def test_other_data_than_the_reports_are_never_compared(sentences):
 def test_an_experiment_of_ones_own_has_nothing_beside_it(sentences):
     run = a_run("vit-a", **VIT)
     text = sentences(run, metrics=rows_of(run, 0.6))[1]
-    assert "No run of which a report gives a validation accuracy completed an epoch here." in text
+    assert (
+        "None of the experiments with a published validation accuracy completed an epoch here."
+        in text
+    )
 
 
 # Questions of the study, and the claims
@@ -382,6 +403,9 @@ def test_the_claims_are_counted_with_their_reasons(tmp_path):
         "elsewhere": one | {"runs": ["vit-digits"], "than": 0.5},
         "missing": one | {"than": ["vit-z"], "reports": ["A"]},
     }
+    theirs = own | {"mine": own["mine"] | {"reports": ["B"]}}
+    text = summary.sentences(frames(tmp_path, runs, claims=theirs), 3)[-1].striptags()
+    assert "Of 6 statements (2 of the reports) 1 is supported (1 of the reports'), 1 is" in text
     text = summary.sentences(frames(tmp_path, runs, claims=own), 3)[-1].striptags()
     assert (
         "Of 6 statements (1 of the reports) 1 is supported, 1 is contradicted (wrong), and 4 are "

@@ -176,9 +176,29 @@ def test_measured_scores_stand_beside_both_reports_with_their_differences(tmp_pa
     assert (row["difference to A"], row["difference to B"]) == (-2, 8)
     assert (row["nearer report"], row["difference to the nearer"]) == ("A", -2)
     assert row["spread of A and B"] == "inside"
-    alone = row_of(table, "lstm-c", "train", "perplexity")
-    assert pd.isna(alone["A"])
-    assert pd.isna(alone["nearer report"])
+    assert {*table.index} == {"lstm-a"}  # of lstm-c no report says anything
+
+
+@pytest.mark.parametrize(
+    ("scores", "spread"),
+    [
+        ((0.60, 0.65), "outside, one within the interval"),
+        ((0.660, 0.661), "outside"),
+        ((0.60, 0.65, 0.625), "inside"),
+    ],
+)
+def test_an_interval_that_reaches_a_report_is_told_from_one_that_does_not(tmp_path, scores, spread):
+    runs = [a_run("vit-a", seed) for seed in range(len(scores))]
+    metrics = [
+        row
+        for run, score in zip(runs, scores, strict=True)
+        for row in curve(
+            run, "validation", "accuracy_published", 0.1, score + (spread[-1] == "l") * 0.02
+        )
+    ]
+    results = study(tmp_path, runs, metrics, reports=FIGURES)
+    table = build("vit-against-reports", results)
+    assert row_of(table, "vit-a", "validation", "accuracy")["spread of A and B"] == spread
 
 
 def test_a_report_that_alone_has_a_figure_is_the_nearer_one_if_there_is_a_measured_one(tmp_path):
@@ -637,7 +657,8 @@ def test_a_perplexity_beyond_all_numbers_does_not_stop_the_tables(tmp_path):
     metrics = curve(run, "train", "perplexity", math.inf)
     metrics += curve(run, "train", "perplexity_published", math.inf)
     for name in ("lstm-results", "lstm-against-reports"):
-        fragment = tables.to_html(tables.build(name, study(tmp_path, [run], metrics)))
+        results = study(tmp_path, [run], metrics, reports=FIGURES[FIGURES.split == "validation"])
+        fragment = tables.to_html(tables.build(name, results))
         assert fragment.count("∞") == 1
         assert 'data-value="Infinity"' in fragment
 
@@ -701,3 +722,12 @@ def test_rows_and_columns_of_the_fragment():
     assert fragment.count("<tr>") == 3
     assert '<th scope="col" class="number">a</th><th scope="col">b</th>' in fragment
     assert fragment.index("<td>x</td>") < fragment.index("<td>y</td>")
+
+
+def test_a_row_that_sums_up_stays_below_the_rows_that_sort():
+    table = pd.DataFrame({"experiment": ["vit-a", "vit-b", "all runs"], "runs": [1, 2, 3]})
+    body, foot = tables.to_html(table).split("</tbody>")
+    assert "vit-b" in body
+    assert "all runs" not in body
+    assert "<tfoot>\n<tr><td>all runs</td>" in foot
+    assert "<tfoot>" not in tables.to_html(table[:2])

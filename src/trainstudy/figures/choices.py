@@ -55,7 +55,13 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
     for one, row in zip(found, axes, strict=True):
         own = data[data.experiment.isin(one.experiments) & (data.family == one.family)]
         for panel, metric in zip(row, ("loss", SCORE[one.family], SECONDS), strict=True):
-            _panel(panel, own[own.metric == metric], styles, question == "depth")
+            rows = own[own.metric == metric].dropna(subset="value")
+            _panel(panel, rows, styles, question == "depth")
+            if metric == SECONDS:
+                panel.set_ylim(bottom=0)  # a tenth more or less is what equal runs differ by
+                if rows.empty:
+                    reason = "of several machines,\nor of shared GPUs"
+                    panel.text(0.5, 0.5, reason, ha="center", transform=panel.transAxes)
             dress(
                 panel,
                 metric,
@@ -87,6 +93,8 @@ def _choices(results: Results, one: Comparison, column: str) -> pd.Series:
 def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
     """Return a row for each run, metric and split: mean and half the 95 % interval."""
     runs = finished(_side_by_side(results, one))
+    if places(runs.dropna(subset="seconds_training")).nunique() > 1:
+        runs = runs.assign(seconds_training=None)
     rows = []
     for name in choices.index:
         own = runs[runs.experiment == name]

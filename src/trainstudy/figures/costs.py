@@ -13,10 +13,10 @@ from trainstudy.quantities import counted, number, words, written
 from trainstudy.results import (
     FAMILIES,
     Results,
-    at_main_place,
     finished,
     of_images,
     on_main_dataset,
+    places,
 )
 
 PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
@@ -31,18 +31,18 @@ PARTS = {  # part of the predicted peak: how it is called, a colour of no optimi
 def accuracy(results: Results, column: str) -> Drawing:
     """Draw validation accuracy of the best epoch against parameters or seconds of a run.
 
-    On the data set of most experiments; seconds are those of the machine with most. The others are
-    named as left out.
+    On the data set of most experiments, scores of all seeds; seconds are those of the machine with
+    most experiments. The others are named as left out.
     """
     every = of_images(results.runs)
     images = on_main_dataset(every)
-    scored = images.experiment[images.validation_accuracy_best.notna()]
-    runs = finished(results.side_by_side(scored, column))
-    columns = [column, "validation_accuracy_best", "test_accuracy_best"]
-    runs = runs.dropna(subset=["validation_accuracy_best", column])
-    here = at_main_place(runs) if column == "seconds_total" else runs
+    scored = finished(images.dropna(subset="validation_accuracy_best"))
+    runs = finished(results.side_by_side(scored.experiment, column)).dropna(subset=column)
+    here = results.at_main_place(runs) if column == "seconds_total" else runs
     elsewhere = sorted({*runs.experiment} - {*here.experiment})
-    data = here.groupby(["family", "experiment"], sort=True)[columns].mean().reset_index()
+    cost, keys = here.groupby("experiment")[column].mean(), ["family", "experiment"]
+    accuracies = scored.groupby(keys)[["validation_accuracy_best", "test_accuracy_best"]].mean()
+    data = accuracies.join(cost, on="experiment", how="inner").reset_index()
     if data.empty:
         return empty("No image model finished an epoch, or every one shared a GPU.")
     data = data.sort_values("validation_accuracy_best", ascending=False, ignore_index=True)
@@ -55,6 +55,8 @@ def accuracy(results: Results, column: str) -> Drawing:
     labels.beside_marks(panel, data[column], data.validation_accuracy_best, data.experiment, marks)
     plain_numbers(panel.xaxis)
     text = _accuracy_text(data, column)
+    if column == "seconds_total" and results.several_places:
+        text += f"\nSeconds on {places(here).iloc[0]}."
     if elsewhere:
         text += f"\nLeft out, as made elsewhere than most: {', '.join(elsewhere)}."
     if others := sorted({*every.experiment} - {*images.experiment}):

@@ -1,5 +1,7 @@
 """Learning curves: all of a family, pre- against post-norm, and where over-fitting begins."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results
 
 AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
 COLUMNS = 4  # of the small curves of over-fitting
+LINE = 28  # characters of a title above them; names wrap at their hyphens
 
 
 def learning(results: Results, family: str, axis: str) -> Drawing:
@@ -50,7 +53,7 @@ def over_fitting(results: Results) -> Drawing:
         for split, curve in own.groupby("split"):
             line(panel, curve.epoch, curve.value, str(split), styles[name])
         dress(panel, "loss", "epoch")
-        panel.set_title(name, fontsize=8, fontweight="normal")
+        panel.set_title(textwrap.fill(name, LINE), fontsize=8, fontweight="normal")
         panel.set_ylabel("loss (nat)" if panel in axes[:, 0] else "")
         validation = own[own.split == "validation"].dropna(subset="value")
         if len(validation):

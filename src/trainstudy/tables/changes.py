@@ -13,7 +13,8 @@ def single_changes(results: Results) -> pd.DataFrame:
 
     Scores are those of the best epoch. Differences are with the change minus without it, and have
     an interval (Welch's) where both have several seeds; seconds only where both share a place.
-    Perplexity is set against seconds where these are more than equal runs may differ by.
+    Perplexity is set against seconds where it fell, and these are more than equal runs may differ
+    by.
     """
     rows = []
     for change in comparisons.changes(finished(results.runs)):
@@ -43,7 +44,7 @@ def single_changes(results: Results) -> pd.DataFrame:
             name = "difference of total seconds"
             row |= {name: added, f"{name} ±": half}
             gained = row.get("difference of validation perplexity")
-            if gained is not None and added > estimates.doubt_of_times(*seconds):
+            if gained is not None and gained < 0 < added - estimates.doubt_of_times(*seconds):
                 row["perplexity per added second"] = gained / added
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS).dropna(axis="columns", how="all")

@@ -16,6 +16,7 @@ from trainstudy.results import (
     places,
 )
 from trainstudy.tables import columns
+from trainstudy.tables.html import TOTAL
 
 MEASURES = {
     "memory_allocated": "GPU: allocated in tensors, peak (MiB)",
@@ -117,7 +118,7 @@ def spent(results: Results) -> pd.DataFrame:
             "GPU energy (kJ)": runs.groupby("experiment").energy.sum(min_count=1) / 1000,
         }
     ).reindex(columns.heads(runs).index)
-    total = table.drop(columns="machine").sum(min_count=1).to_frame("all runs").T
+    total = table.drop(columns="machine").sum(min_count=1).to_frame(TOTAL).T
     columns.add_mark(table, "shared a GPU", runs[runs.gpu_shared.eq(True)])
     table = pd.concat([table, total.assign(machine="")]).rename_axis("experiment").reset_index()
     return table.fillna({"shared a GPU": ""})

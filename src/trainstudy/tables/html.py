@@ -12,6 +12,7 @@ SAID_ONCE = [
     "optimizer", "epochs", "data", "precision", "device", "machine", "threads", "seeds", "interval",
     "measured",
 ]  # fmt: skip
+TOTAL = "all runs"  # begins a row that sums up those above it, and stays below them when these sort
 
 
 def to_html(table: pd.DataFrame) -> str:
@@ -38,9 +39,11 @@ def to_html(table: pd.DataFrame) -> str:
             for name in shown
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>\n")
+    summed = str(table.iloc[-1, 0]) == TOTAL if len(table) else False
+    foot = f"<tfoot>\n{rows.pop()}</tfoot>\n" if summed else ""
     return (
         f"<table>\n{_caption(said)}<thead><tr>{heads}</tr></thead>\n"
-        f"<tbody>\n{''.join(rows)}</tbody>\n</table>\n"
+        f"<tbody>\n{''.join(rows)}</tbody>\n{foot}</table>\n"
     )
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from trainstudy import estimates
 from trainstudy.quantities import counted
-from trainstudy.results import Results, at_main_place, finished, of_images, on_main_dataset
+from trainstudy.results import Results, finished, of_images, on_main_dataset, places
 from trainstudy.tables import columns
 
 
@@ -26,8 +26,10 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
         columns.add_reports(table, results, "accuracy", split)
     columns.add_reports(table, results, "parameters", "")
     columns.add(table, "best epoch", columns.by_experiment(runs, "best_epoch"))
-    timed = at_main_place(runs.dropna(subset="seconds_total"))
+    timed = results.at_main_place(runs.dropna(subset="seconds_total"))
     columns.add(table, "total s", columns.by_experiment(timed, "seconds_total"))
+    if results.several_places:
+        table["seconds of"] = columns.joined(timed, places(timed))
     columns.add_notes(table, results)
     order = "validation accuracy, best epoch"
     return table.sort_values(order, ascending=False, kind="stable").reset_index()
@@ -53,7 +55,7 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, runs: pd.DataFrame
     heading = f"validation accuracy after {counted(epochs, 'epoch')}"
     columns.add(table, heading, reached.set_index("experiment").value)
     # The seconds of another machine are others.
-    own = at_main_place(runs.dropna(subset="seconds_total"))[keys]
+    own = results.at_main_place(runs.dropna(subset="seconds_total"))[keys]
     timed = curves.merge(own, on=keys)
     if timed.empty:
         return

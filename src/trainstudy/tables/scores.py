@@ -74,11 +74,12 @@ def _which(epoch: str, differ: bool) -> str:
 
 
 def _against_reports(results: Results, family: str, units: dict[str, str]) -> pd.DataFrame:
-    """Return a row for each experiment, split and metric: measured, published, differences.
+    """Return a row for each published experiment, split and metric: measured, theirs, differences.
 
     Accuracy and its differences are in per cent here, so that one column holds every metric.
     """
     runs = results.runs[results.runs.family == family]
+    runs = runs[runs.experiment.isin(results.published.experiment)]
     parts = []
     for split in ("train", "validation"):
         for metric, unit in units.items():
@@ -102,16 +103,21 @@ def _against_reports(results: Results, family: str, units: dict[str, str]) -> pd
 def _with_differences(table: pd.DataFrame) -> pd.DataFrame:
     """Add measured minus published for both reports, which is nearer, by how much, and the spread.
 
-    "inside" is between A and B; see estimates.inside.
+    "inside" is between A and B; see estimates.inside. "within the interval" is a figure of either
+    that the 95 % interval of what was measured holds.
     """
     apart = pd.DataFrame({report: table["measured"] - table[report] for report in REPORTS})
     known = apart.notna().any(axis=1)
     nearer = apart[known].abs().idxmin(axis=1)
     inside = estimates.inside(table["measured"], table[list(REPORTS)])
-    table["spread of A and B"] = inside.map({True: "inside", False: "outside"})
     table["nearer report"] = nearer.reindex(table.index)
     distance = {name: apart.loc[name, report] for name, report in nearer.items()}
     table["difference to the nearer"] = pd.Series(distance, dtype=float)
+    spread = inside.map({True: "inside", False: "outside"})
+    if "measured ±" in table:
+        reached = table["difference to the nearer"].abs() <= table["measured ±"]
+        spread = spread.mask(reached & (spread == "outside"), "outside, one within the interval")
+    table.insert(table.columns.get_loc("nearer report"), "spread of A and B", spread)
     for report in REPORTS:
         table[f"difference to {report}"] = apart[report]
     return table
