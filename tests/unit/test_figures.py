@@ -433,6 +433,9 @@ def test_what_is_compared_is_drawn_with_the_seconds_of_one_machine(tmp_path):
     optimizers = figures.build("optimizers", results)
     seconds = optimizers.data.set_index(["metric", "experiment"]).value["seconds per epoch (s)"]
     assert seconds.to_dict() == {"vit-2-adamw": 5, "vit-2-sgd": 9}
+    low, high = optimizers.figure.axes[2].get_ylim()
+    assert low == 0
+    assert high > 9.5  # no mark is cut
     assert f"shortest epochs 5 s (optimizer: adamw; on {HERE})" in optimizers.text
     against = figures.build("accuracy-against-seconds", results).data.set_index("experiment")
     assert against.seconds_total.to_dict() == {"vit-2-adamw": 20, "vit-2-sgd": 50}

@@ -57,11 +57,12 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
         for panel, metric in zip(row, ("loss", SCORE[one.family], SECONDS), strict=True):
             rows = own[own.metric == metric].dropna(subset="value")
             _panel(panel, rows, styles, question == "depth")
-            if metric == SECONDS:
-                panel.set_ylim(bottom=0)  # a tenth more or less is what equal runs differ by
-                if rows.empty:
-                    reason = "of several machines,\nor of shared GPUs"
-                    panel.text(0.5, 0.5, reason, ha="center", transform=panel.transAxes)
+            if metric == SECONDS and rows.empty:
+                reason = "of several machines,\nor of shared GPUs"
+                panel.text(0.5, 0.5, reason, ha="center", transform=panel.transAxes)
+                panel.set(xticks=[], yticks=[])
+            elif metric == SECONDS:  # from 0 on: equal runs differ by a tenth or more
+                panel.set_ylim(0, 1.15 * (rows.value + rows.half.fillna(0)).max())
             dress(
                 panel,
                 metric,
@@ -154,7 +155,7 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
         return f"{text}; no epoch was timed on a GPU that no other run shared."
     chosen = own.groupby("experiment").choice.first()
     first, *others = estimates.as_quick(runs.to_dict())
-    equal = f"; no longer for certain: {', '.join(str(chosen[n]) for n in others)}"
+    equal = f"; perhaps as short: {', '.join(str(chosen[n]) for n in others)}"
     where = f"; on {made[0]}" if results.several_places else ""
     where += "; by several versions of the code" if code_versions(timed).nunique() > 1 else ""
     seconds = f"{fmean(runs[first]):.3g} s"
