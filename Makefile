@@ -117,9 +117,15 @@ clean-results:
 	rm -rf "results/$(STUDY)"
 
 help:
-	@echo "make demo | cluster | test | test-all | bench | lint | format | audit | lock |"
-	@echo "make keep | reference, with KEPT=full or another study |"
-	@echo "make clean | clean-demo | clean-checkpoints | clean-results STUDY=name"
+	@echo "make demo        set up .venv and run the whole study, small"
+	@echo "make test        set up what tests need and run them; test-all: the slow ones, too"
+	@echo "make cluster     .venv with Snakemake's plugins for clusters"
+	@echo "make keep        add the runs of results/full to reference/full (KEPT=name: of another study)"
+	@echo "make reference   report, tables and figures of what is kept, anew"
+	@echo "make bench       speed and memory on this machine, into docs/performance.md"
+	@echo "make clean       caches; results: clean-demo, clean-checkpoints, clean-results STUDY=name"
+	@echo "make lint, format, audit, lock   for who changes the code"
+	@echo "PYTHON=python3.12: another interpreter; INSTALLER=pip: without uv; CORES=2: fewer for the demo."
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

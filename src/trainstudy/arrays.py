@@ -4,21 +4,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from trainstudy import data, fetch, files
+from trainstudy import files
 
 SPLITS = ("train", "validation", "test")
 LINES = 5_000  # that are tokenised at a time; each token needs 200 bytes meanwhile
-# By kind: what the manifest must tell, and the type of the arrays of every split.
-FORMS: dict[str, tuple[tuple[str, ...], dict[str, type]]] = {
-    "images": (("classes", "mean", "deviation"), {"images": np.uint8, "labels": np.uint8}),
-    "text": (("vocabulary", "bytes"), {"tokens": np.uint16}),
-}
 SPLIT_SEED = 42  # the published split: 10 % of the training images, by a seeded permutation
 
 
@@ -36,58 +30,6 @@ class Dataset:
     manifest: dict
 
 
-def prepare(name: str, downloads: Path, file: Path, manifest_file: Path) -> None:
-    """Bring one data set from its downloaded sources into its prepared form.
-
-    The manifest says where the data come from: "original" (every input is the pinned file),
-    "mirrored" (some input differs from it) or "embedded" (they ship inside a package). Raises
-    DataError where the module makes something else than the prepared form.
-    """
-    module = data.find(name)
-    sources = {path: downloads / path for path in module.SOURCES}
-    pinned = [fetch.is_pinned(sources[path], pin) for path, pin in module.SOURCES.items()]
-    arrays, manifest = module.prepare(sources)
-    _check_form(module, arrays, manifest)
-    manifest |= {
-        "dataset": name,
-        "kind": module.KIND,
-        "description": module.ORIGIN,
-        "origin": "embedded" if module.EMBEDDED else "original" if all(pinned) else "mirrored",
-        "sources": {path: fetch.sha256(local) for path, local in sources.items()},
-    }
-    save(arrays, manifest, file, manifest_file)
-
-
-def _check_form(module: ModuleType, arrays: dict[str, np.ndarray], manifest: dict) -> None:
-    """Raise DataError where arrays or manifest are not those of a Dataset of the module's kind."""
-    keys, forms = FORMS[module.KIND]
-    wrong = [f"the manifest lacks '{key}'" for key in keys if key not in manifest]
-    wanted = {f"{split}.{part}": form for split in SPLITS for part, form in forms.items()}
-    if {*arrays} != {*wanted}:
-        wrong.append(f"its arrays are {', '.join(sorted(arrays))}, not {', '.join(wanted)}")
-    for name in sorted({*arrays} & {*wanted}):
-        shape = (len(arrays[name]), *(module.SHAPE if name.endswith("images") else ()))
-        if arrays[name].dtype != wanted[name] or arrays[name].shape != shape:
-            found = f"{arrays[name].dtype} {arrays[name].shape}"
-            wrong.append(f"{name} is {found}, not {np.dtype(wanted[name])} {shape}")
-    wrong += [f"{name} is empty" for name, array in arrays.items() if not len(array)]
-    if wrong := wrong or _out_of_range(module.KIND, arrays, manifest):
-        raise files.DataError(f"{module.__file__}, prepare: {'; '.join(wrong)}.")
-
-
-def _out_of_range(kind: str, arrays: dict[str, np.ndarray], manifest: dict) -> list[str]:
-    """Return which labels or tokens of arrays of the right form are not possible."""
-    if kind == "images":
-        part, lowest, highest = "labels", 0, manifest["classes"] - 1
-    else:
-        part, lowest, highest = "tokens", 1, manifest["vocabulary"] - 1  # 0 is padding
-    return [
-        f"{name} go from {array.min()} to {array.max()}, not {lowest} to {highest}"
-        for name, array in arrays.items()
-        if name.endswith(part) and not lowest <= array.min() <= array.max() <= highest
-    ]
-
-
 def save(arrays: dict[str, np.ndarray], manifest: dict, file: Path, manifest_file: Path) -> None:
     """Write a data set; the manifest gains the shape of every array and two checksums.
 
@@ -96,7 +38,7 @@ def save(arrays: dict[str, np.ndarray], manifest: dict, file: Path, manifest_fil
     with files.whole(file) as part:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part)
     shapes = {name: [*array.shape] for name, array in arrays.items()}
-    complete = {**manifest, "shapes": shapes, "sha256": fetch.sha256(file)}
+    complete = {**manifest, "shapes": shapes, "sha256": files.sha256(file)}
     complete["manifest_sha256"] = _checksum(complete)
     with files.whole(manifest_file) as part:
         part.write_text(json.dumps(complete, indent=2, sort_keys=True) + "\n")
@@ -109,7 +51,7 @@ def load(file: Path) -> Dataset:
     where that has changed itself.
     """
     manifest = read_manifest(file.with_suffix(".json"))
-    if fetch.sha256(file) != manifest["sha256"]:
+    if files.sha256(file) != manifest["sha256"]:
         raise files.DataError(f"{file} has changed since it was prepared. {_cure(file)}")
     with safe_open(file, framework="numpy") as stored:
         arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, no dict

@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from trainstudy import precision
+from trainstudy import provenance
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def keep_apart() -> None:
     model, and not by the processor whose instructions and width of vectors it was made for.
     """
     shared = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    kind = f"{platform.machine()} {' '.join(sorted(precision.processor_flags()))}"
+    kind = f"{platform.machine()} {' '.join(sorted(provenance.processor_flags()))}"
     own = hashlib.sha256(kind.encode()).hexdigest()[:12]
     if shared and Path(shared).name != own:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(shared, own)

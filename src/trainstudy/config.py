@@ -136,6 +136,10 @@ def _merge(config: dict, name: str, owner: str, places: Places, problems: list[s
     for section, one in reversed(lineage):
         if one not in config[section]:
             known = shapes.known(one, config[section])
+            if one in config["experiments"]:
+                known = (
+                    f"That is an experiment; its base is '{config['experiments'][one]['base']}'."
+                )
             where = places.find([("experiments", owner, "grid", "base"), ("experiments", owner)])
             problems.append(f"{where}: no base '{one}'. {known}")
             return {}

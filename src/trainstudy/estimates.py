@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 LEVEL = 0.95
 # Of a time, by how much equal runs differed on the machines measured (docs/performance.md).
 SPREAD_OF_TIMES = 0.2
+SPREAD_OF_PERPLEXITIES = 0.01  # of one seed each, nearer than which says nothing; of the claims too
 RISE = 0.02  # of the validation loss above its lowest value, from which a run counts as over-fitted
 SINCE = 3  # epochs without a lower one; losses of single epochs go up and down by more than RISE
 
@@ -75,17 +76,20 @@ def as_quick(times: Mapping[str, Sequence[float]]) -> list[str]:
 
 
 def doubt_of_scores(
-    one: Sequence[float], other: Sequence[float], count: int | None
-) -> float | None:
+    score: str, one: Sequence[float], other: Sequence[float], count: int | None
+) -> float:
     """Return by how much the means of two scores have to differ before the difference counts.
 
-    Half its 95 % interval (see difference) or, with one value, what a sample of `count` leaves to
-    chance where the scores are shares of it (see sampling); None where neither is known.
+    Half its 95 % interval (see difference) or, with one value, what a sample of `count` images
+    leaves to chance of an accuracy (see sampling; None: exact), and of a perplexity
+    SPREAD_OF_PERPLEXITIES of the other.
     """
     _, half = difference(one, other)
-    if half is not None or count is None:
+    if half is not None:
         return half
-    return sampling([fmean(one), fmean(other)], count)
+    if score == "perplexity":
+        return SPREAD_OF_PERPLEXITIES * fmean(other)
+    return sampling([fmean(one), fmean(other)], count) if count else 0.0
 
 
 def sampling(shares: Sequence[float], count: int) -> float:
@@ -110,7 +114,7 @@ def relative_distance(measured: pd.Series, published: pd.DataFrame) -> pd.Series
     return (published.sub(measured, axis=0).abs() / published).min(axis=1)
 
 
-@np.errstate(invalid="ignore")  # infinite losses leave no numbers
+@np.errstate(invalid="ignore", divide="ignore")  # infinite losses leave no numbers, nor do zeros
 def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return how the loss (nat) of every run parted from its training loss.
 

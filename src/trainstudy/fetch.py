@@ -71,12 +71,6 @@ def is_pinned(file: Path, source: Source) -> bool:
     return all(expected == found for _, expected, found in _marks(file, source))
 
 
-def sha256(file: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def git_blob(file: Path) -> str:
     """Return git's blob id of a file: the SHA-1 of a header with its size, and its content."""
     digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
@@ -92,7 +86,7 @@ def _marks(file: Path, source: Source) -> list[tuple[str, object, object]]:
     if source.size is not None:
         marks.append(("size in bytes", source.size, file.stat().st_size))
     if source.sha256 is not None:
-        marks.append(("SHA-256", source.sha256, sha256(file)))
+        marks.append(("SHA-256", source.sha256, files.sha256(file)))
     if source.blob is not None:
         marks.append(("git blob id", source.blob, git_blob(file)))
     return marks

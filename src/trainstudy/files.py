@@ -1,6 +1,7 @@
 """Reading files that may be broken, and writing files so that none is ever found half-written."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ def is_full(error: BaseException) -> bool:
 def whole(file: Path) -> Iterator[Path]:
     """Yield a path to write to, which takes the name `file` once it is complete and on the disk.
 
-    Where writing fails nothing is left under either name, and the error carries a note that names
-    the file.
+    Where writing fails no part is left and an earlier `file` stays; the error carries a note that
+    names it.
     """
     part = file.with_name(f"{file.stem}.part{file.suffix}")
     try:
@@ -46,6 +47,12 @@ def rename(part: Path, file: Path) -> None:
     sync(part)
     part.replace(file)
     sync(file.parent)
+
+
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def remove(folder: Path, names: Iterable[str]) -> None:

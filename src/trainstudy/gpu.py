@@ -1,4 +1,4 @@
-"""Which card a run takes, and whether another run was on it at the same time.
+"""Which card a run takes, whether another run was on it at the same time, and what energy it took.
 
 How many runs go at once is Snakemake's to say (`--resources gpu=3`). With as many cards each run
 has one to itself; with fewer they share. Locks of the operating system count the runs on a card, so
@@ -12,7 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import torch
+
+from trainstudy import nvml
 
 MOST = 64  # runs on one card
 
@@ -54,6 +58,28 @@ def claim(cards: Sequence[str], folder: Path | None = None) -> Iterator[Claim]:
         taken = Claim(index, runs[index] > 0, visitors, before)
         yield taken
         taken.look()
+
+
+class Meter:
+    """What a run takes of its GPU's energy over all its parts, and whether others were on it."""
+
+    def __init__(self, device: torch.device, card: Claim | None) -> None:
+        self.device, self.card, self.shared = device, card, False
+        self._before: float | None = 0.0  # joules of the parts before
+        self._start = nvml.energy(device)
+
+    def read(self) -> dict[str, Any]:
+        """Return the energy so far (joules, None where that of a part is not known) and shared."""
+        now, total = nvml.energy(self.device), None
+        if now is not None and self._start is not None and self._before is not None:
+            total = self._before + now - self._start
+        self.shared = self.shared or (self.card is not None and self.card.look())
+        return {"energy": total, "shared": self.shared}
+
+    def go_on(self, found: dict[str, Any]) -> None:
+        """Go on, from now, with what `read` returned in the part before."""
+        self._before, self.shared = found["energy"], found["shared"]
+        self._start = nvml.energy(self.device)
 
 
 def _take(file: Path) -> IO[str] | None:

@@ -13,19 +13,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 
 from trainstudy import files, grids, records
 
 log = logging.getLogger(__name__)
 
-SORTED_BY = {
-    "metrics": records.METRICS_KEYS,
-    "runs": records.RUNS_KEYS,
-    "predicted": ["experiment"],
-    "attention": ["heads", "head_size"],
-}
 LONGEST = 70  # characters of a folder's name; "reference-" stands before it
 # Runs of one experiment are means and intervals together only where all of these agree.
 DECIDES = ["dataset", "data_sha256", *(field.name for field in records.SETTINGS)]
@@ -55,9 +48,8 @@ def keep(study: Path, kept: Path) -> None:
         "attention": new["attention"],
     }
     for name, rows in merged.items():
-        table = rows.sort_by([(key, "ascending") for key in SORTED_BY[name]])
-        with files.whole(kept / f"{name}.parquet") as part:
-            pq.write_table(table, part, write_page_checksum=True)
+        table = rows.sort_by([(key, "ascending") for key in records.KEYS[name]])
+        records.store(table, kept / f"{name}.parquet")
         if name == "runs":
             _write_overlay(table, kept)
     log.info("%s: %d runs added or renewed, %d kept", kept, new["runs"].num_rows, len(stays))

@@ -37,7 +37,7 @@ def job(file: str, name: str) -> Iterator[None]:
             free = shutil.disk_usage(Path(file).parent).free / 1e6
             error.add_note(f"{free:,.1f} MB are free on the disk of {file}.")
         to_terminal.setLevel(logging.CRITICAL)  # Snakemake shows the traceback itself
-        root.error("%s failed: %s", Path(file).stem, error, exc_info=True)
+        root.error("%s failed: %s", name, error, exc_info=True)
         raise
     finally:
         logging.captureWarnings(False)

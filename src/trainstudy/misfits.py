@@ -39,8 +39,8 @@ def of(run: dict) -> list[tuple[tuple, str]]:
             message = f"{message} Choose a larger batch_size, or write null."
             found.append((("augmentation", key), message))
     if run["schedule"]["name"] == "step" and not run["schedule"]["milestones"]:
-        message = "a step schedule without milestones never steps. Name epochs, or choose none."
-        found.append((("schedule", "milestones"), message))
+        message = "a step schedule without milestones never steps. Add some, such as milestones: "
+        found.append((("schedule", "name"), f"{message}[5, 8], or choose none."))
     if run["schedule"]["warmup_epochs"] > run["epochs"]:
         message = f"the warm-up is longer than the training of {run['epochs']} epochs; shorten it."
         found.append((("schedule", "warmup_epochs"), message))

@@ -1,9 +1,10 @@
 """In which precision a run computes, where its settings leave that to the machine."""
 
 import logging
-from pathlib import Path
 
 import torch
+
+from trainstudy import provenance
 
 log = logging.getLogger(__name__)
 
@@ -12,7 +13,6 @@ log = logging.getLogger(__name__)
 # times for LSTM-1 (Intel Xeon with AVX-512 only); with avx512_bf16 it takes 0.4 to 0.55 of the
 # time. Those of ARM were not measured and count as none.
 PROCESSORS = {"avx512_bf16", "amx_bf16"}
-CPUINFO = Path("/proc/cpuinfo")
 
 
 def chosen(wanted: str) -> str:
@@ -32,17 +32,8 @@ def chosen(wanted: str) -> str:
 
 def _multiplies_bf16() -> bool:
     if not torch.cuda.is_available():
-        return bool(PROCESSORS & processor_flags())
+        return bool(PROCESSORS & provenance.processor_flags())
     if torch.version.hip:
         return True
     cards = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     return all(card.major >= 8 for card in cards)  # from Ampere on
-
-
-def processor_flags() -> set[str]:
-    """Return what Linux says the first processor can do; empty on other systems."""
-    try:
-        lines = CPUINFO.read_text().splitlines()
-    except OSError:
-        return set()
-    return next(({*line.split()} for line in lines if line.startswith("flags")), set())

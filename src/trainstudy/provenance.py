@@ -9,6 +9,7 @@ from pathlib import Path
 PACKAGES = ("torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "safetensors")
 # Files that all exist where an NVIDIA GPU and its driver are; WSL has the device for any maker's.
 NVIDIA = (("/dev/nvidiactl",), ("/dev/dxg", "/usr/lib/wsl/lib/libcuda.so.1"))
+CPUINFO = Path("/proc/cpuinfo")
 AMD = "/dev/kfd"  # also that of a processor's graphics, which only torch for ROCm would use
 
 
@@ -49,6 +50,15 @@ def has_gpu() -> bool:
     return Path(AMD).exists() and "rocm" in versions().get("torch", "")
 
 
+def processor_flags() -> set[str]:
+    """Return what Linux says the first processor can do; empty on other systems."""
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return set()
+    return next(({*line.split()} for line in lines if line.startswith("flags")), set())
+
+
 def driver() -> str | None:
     """Return the version of the NVIDIA driver, or None."""
     lines = _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
@@ -62,7 +72,7 @@ def _processor() -> str:
     another.
     """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPUINFO.read_text().splitlines()
     except OSError:
         return platform.processor()
     facts: dict[str, str] = {}

@@ -55,7 +55,7 @@ def difference(value: float, column: str, sign: str = "") -> str:
 def written(value: float, column: str, sign: str = "") -> str:
     """Return a value of a quantity with its unit."""
     if math.isinf(value):
-        return "∞"
+        return f"{value:{sign}}".replace("inf", "∞")
     if _in_per_cent(column):
         return f"{100 * value:{sign}.2f} %"
     ending = next((unit for part, unit in UNITS.items() if part in column.split("_")), "")

@@ -1,10 +1,9 @@
-"""The Parquet schemas of what every number is taken from: metrics, runs, predicted memory."""
+"""The Parquet schemas of what every number is taken from: metrics, runs, memory, attention."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainstudy import files
@@ -73,6 +72,7 @@ RUNS = pa.schema(
     + _required(seconds_total=_real)
     + _optional(
         seconds_compiling=_real,  # of steps, before the first; empty without `compile`
+        seconds_waiting=_real,  # of all threads together, for a core; see cores.py
         seconds_training=_real,  # of the median epoch
         seconds_evaluating=_real,  # of the median epoch
         throughput=_real,  # units per second of training, of the median epoch
@@ -116,6 +116,12 @@ ATTENTION = pa.schema(
 
 # Of config.RESULT_FILES.
 SCHEMAS = {"metrics": METRICS, "runs": RUNS, "predicted": PREDICTED, "attention": ATTENTION}
+KEYS = {  # no two rows share all of them, and they are sorted by these
+    "metrics": ["experiment", "seed", "epoch", "split", "metric"],
+    "runs": ["experiment", "seed"],
+    "predicted": ["experiment"],
+    "attention": ["heads", "head_size"],
+}
 
 
 def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
@@ -146,20 +152,23 @@ def write(rows: list[dict], schema: pa.Schema, file: Path) -> None:
     table = pa.Table.from_pylist(rows, schema=schema)
     table.validate(full=True)
     _check_required(table, file)
+    store(table, file)
+
+
+def store(table: pa.Table, file: Path) -> None:
+    """Write a table as Parquet, whose every page has a checksum."""
     with files.whole(file) as part:
         pq.write_table(table, part, write_page_checksum=True)
 
 
-def gather(inputs: Sequence[Path], schema: pa.Schema, keys: list[str], target: Path) -> None:
-    """Put the files of all runs into one, sorted by `keys`, which no two rows may share.
+def gather(inputs: Sequence[Path], name: str, target: Path) -> None:
+    """Put the files of all runs, of one of the SCHEMAS, into one, sorted by its KEYS.
 
     Raises DataError for a file that is broken or has another schema, or a row that stands twice.
     """
-    tables = []
+    schema, keys, tables = SCHEMAS[name], KEYS[name], []
     for file in inputs:
-        with files.sound(file):
-            table = pq.read_table(file, page_checksum_verification=True)
-            table.validate(full=True)
+        table = _table(file)
         if not table.schema.equals(schema):
             raise files.DataError(
                 f"{file} has other columns than this release writes; delete it and run again"
@@ -169,8 +178,7 @@ def gather(inputs: Sequence[Path], schema: pa.Schema, keys: list[str], target: P
     merged = pa.concat_tables(tables).sort_by([(key, "ascending") for key in keys])
     if merged.select(keys).group_by(keys).aggregate([]).num_rows != merged.num_rows:
         raise files.DataError(f"{target.name}: two rows share {', '.join(keys)}")
-    with files.whole(target) as part:
-        pq.write_table(merged, part, write_page_checksum=True)
+    store(merged, target)
 
 
 def read(file: Path, name: str) -> pa.Table:
@@ -178,10 +186,7 @@ def read(file: Path, name: str) -> pa.Table:
 
     Raises DataError for a file that is broken or of a release with other columns.
     """
-    schema = SCHEMAS[name]
-    with files.sound(file):
-        table = pq.read_table(file, page_checksum_verification=True)
-        table.validate(full=True)
+    schema, table = SCHEMAS[name], _table(file)
     unknown = {*table.schema.names} - {*schema.names}
     lacking = {field.name for field in schema if not field.nullable} - {*table.schema.names}
     if unknown or lacking:
@@ -196,11 +201,14 @@ def read(file: Path, name: str) -> pa.Table:
     )
 
 
-METRICS_KEYS = ["experiment", "seed", "epoch", "split", "metric"]
-RUNS_KEYS = ["experiment", "seed"]
+def _table(file: Path) -> pa.Table:
+    with files.sound(file):
+        table = pq.read_table(file, page_checksum_verification=True)
+        table.validate(full=True)
+    return table
 
 
 def _check_required(table: pa.Table, file: Path) -> None:
     for field in table.schema:
-        if not field.nullable and pc.any(table[field.name].is_null()).as_py():
+        if not field.nullable and table[field.name].null_count:
             raise files.DataError(f"{file}: the column {field.name} has empty cells")

@@ -163,7 +163,9 @@ def _longest_part(text: str) -> int:
 
 def _caption(file: Path) -> Markup:
     settings = {"file_insertion_enabled": False, "raw_enabled": False}
-    parts = publish_parts(file.read_text(), writer="html5", settings_overrides=settings)
+    parts = publish_parts(
+        file.read_text(encoding="utf-8"), writer="html5", settings_overrides=settings
+    )
     return Markup(parts["fragment"])
 
 

@@ -16,7 +16,6 @@ from trainstudy import (
     arrays,
     checkpoint,
     compilation,
-    fetch,
     files,
     gpu,
     models,
@@ -123,18 +122,18 @@ def settled(settings: dict, deterministic: bool) -> dict:
     if not settings.get("compile"):
         return settled
     on_gpu = torch.cuda.is_available()
-    if lacking := compilation.lacking(on_gpu):
+    # torch's compiler has such a mode, too; but only uncompiled steps were seen to repeat.
+    if deterministic and on_gpu:
+        log.info("training steps are not compiled, as `deterministic` is true and this is a GPU")
+    elif lacking := compilation.lacking(on_gpu):
         log.warning(
             "%s: training steps are not compiled, which costs vision transformers 3 to 36 %% of "
             "their speed; %s, or set compile: false",
             *lacking,
         )
-        settled["compile"] = False
-    # torch's compiler has such a mode, too; but only uncompiled steps were seen to repeat.
-    elif deterministic and on_gpu:
-        log.info("training steps are not compiled, as `deterministic` is true and this is a GPU")
-        settled["compile"] = False
-    return settled
+    else:
+        return settled
+    return settled | {"compile": False}
 
 
 def _choose_algorithms(deterministic: bool, exact: bool) -> None:
@@ -174,7 +173,7 @@ def _identity(
         "torch": torch.__version__,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "compiler": _compiler(settings, dataset, deterministic),
-        **{f"code {file}": fetch.sha256(file) for file in code},
+        **{f"code {file}": files.sha256(file) for file in code},
     }
 
 
@@ -265,6 +264,7 @@ def _pace(outcome: trainer.Outcome, task: Task) -> dict[str, object]:
     return {
         "seconds_total": outcome.seconds,
         "seconds_compiling": outcome.seconds_compiling,
+        "seconds_waiting": outcome.waited,
         "seconds_training": training,
         "seconds_evaluating": median("validation"),
         "throughput": task.units / training if training else None,

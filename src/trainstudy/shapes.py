@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import yaml
@@ -48,18 +49,31 @@ Validator = jsonschema.validators.extend(
 
 def read(file: Path) -> jsonschema.protocols.Validator:
     """Return the schema in a file."""
-    return Validator(yaml.safe_load(file.read_text()))
+    return Validator(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def violations(instance: object, schema: jsonschema.protocols.Validator, find: Find) -> list[str]:
     """Return a sentence for everything in which an instance does not obey a schema.
 
-    `find` says where a path of keys stands.
+    `find` says where a path of keys stands. Of a key that has no place nothing else is said.
     """
-    errors = schema.iter_errors(instance)
-    ordered = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
-    lines = (f"{find(path)}: {said}" for error in ordered for path, said in _explain(error))
+    errors = [(tuple(error.absolute_path), error) for error in schema.iter_errors(instance)]
+    no_place = [path for path, error in errors if _is_forbidden(error)]
+    told = [
+        (path, error)
+        for path, error in errors
+        if _is_forbidden(error) or not any(path[: len(key)] == key for key in no_place)
+    ]
+    ordered = sorted(told, key=lambda one: [str(part) for part in one[0]])
+    about = schema.schema, instance
+    lines = (
+        f"{find(path)}: {said}" for _, error in ordered for path, said in _explain(error, *about)
+    )
     return list(dict.fromkeys(lines))
+
+
+def _is_forbidden(error: jsonschema.ValidationError) -> bool:
+    return error.validator == "not" and not error.validator_value
 
 
 def known(name: str, options) -> str:
@@ -90,8 +104,10 @@ def _letters(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
 
-def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
-    """Return the (path, sentence) of each thing that one error stands for."""
+def _explain(
+    error: jsonschema.ValidationError, schema: dict, whole: Any
+) -> list[tuple[tuple, str]]:
+    """Return the (path, sentence) of each thing that one error in the `whole` stands for."""
     path, value = tuple(error.absolute_path), error.instance
     if "propertyNames" in error.absolute_schema_path and len(str(value)) <= LONGEST:
         path = (*path, value)  # the instance is a key
@@ -99,10 +115,17 @@ def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
         case "additionalProperties":
             keys = error.schema.get("properties", {})
             unknown = [key for key in value if key not in keys]
-            return [((*path, key), f"unknown key. {known(str(key), keys)}") for key in unknown]
+            below = {} if path else _one_level_down(schema)
+            return [
+                ((*path, key), f"unknown key. {_known_key(str(key), keys, below)}")
+                for key in unknown
+            ]
         case "required":
             missing = [key for key in error.validator_value if key not in value]
-            return [(path, f"the key '{key}' is missing.") for key in missing]
+            cure = ""
+            if path[:1] == ("experiments",):
+                cure = f" {_without_base(path[1], whole['experiments'])}"
+            return [(path, f"the key '{key}' is missing.{cure}") for key in missing]
         case "enum":
             return [
                 (path, f"{value!r} is not possible. {known(str(value), error.validator_value)}")
@@ -113,7 +136,8 @@ def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             return [(path, _out_of_range(path, value, error))]
         case "minItems" | "maxItems" if (wanted := error.validator_value) > 1:
-            return [(path, f"{value!r}: {wanted} values belong here, not {len(value)}.")]
+            least = "" if "maxItems" in error.schema else "at least "
+            return [(path, f"{value!r}: {least}{wanted} values belong here, not {len(value)}.")]
         case "minItems" | "minProperties":
             return [(path, f"{value!r} is empty; name at least one.")]
         case "minLength":
@@ -122,12 +146,41 @@ def _explain(error: jsonschema.ValidationError) -> list[tuple[tuple, str]]:
         case "uniqueItems":
             return [(path, f"{value!r} has a value twice; remove one.")]
         case "not":
-            return [(path, _out_of_place(path, value, bool(error.validator_value)))]
+            return [(path, _out_of_place(path, value, bool(error.validator_value), whole))]
         case "pattern":
             return [(path, _misspelt(path, value))]
         case "type":
             return [(path, _of_wrong_type(path, value, error.validator_value, error.schema))]
     return [(path, f"{error.message}.")]
+
+
+def _known_key(name: str, keys: Iterable[str], below: dict[str, list[str]]) -> str:
+    """Return the cure for an unknown key; it may be one that belongs a level further down."""
+    if name in below:
+        return f"Did you mean {' or '.join(below[name])}?"
+    return known(name, keys)
+
+
+def _one_level_down(schema: dict) -> dict[str, list[str]]:
+    """Return the paths of an experiment's settings that stand below another, by their last name."""
+    sections = [(key, kind.get("properties", {})) for key, kind in schema["properties"].items()]
+    for rule in schema.get("allOf", ()):
+        for key, kind in rule.get("then", {}).get("properties", {}).items():
+            definition = schema.get("$defs", {}).get(kind.get("$ref", "").rpartition("/")[2], {})
+            sections.append((key, definition.get("properties", {})))
+    paths: dict[str, list[str]] = {}
+    for key, parts in sections:
+        for part in parts:
+            paths.setdefault(part, []).append(f"'{key}.{part}'")
+    return {part: list(dict.fromkeys(found)) for part, found in paths.items()}
+
+
+def _without_base(name: str, experiments: dict) -> str:
+    """Return the cure for an experiment without base: it is new, or another one misspelt."""
+    others = [n for n, own in experiments.items() if isinstance(own, dict) and "base" in own]
+    if near := nearest(str(name), map(str, others)):
+        return f"Is '{near}' meant? A new experiment names one of the bases."
+    return "Name one of the bases."
 
 
 def _out_of_range(path: tuple, value: float, error: jsonschema.ValidationError) -> str:
@@ -141,13 +194,15 @@ def _out_of_range(path: tuple, value: float, error: jsonschema.ValidationError) 
     return f"{value} has to be {bound} {error.validator_value}{or_none}."
 
 
-def _out_of_place(path: tuple, value: object, reserved: bool) -> str:
+def _out_of_place(path: tuple, value: object, reserved: bool, whole: object) -> str:
     if path[:1] == ("bases",) and path[-1] == "grid":
         return "a grid belongs to an experiment; move it there."
     if reserved and path in NONE_AS_TEXT:
         return f"{value!r} is text here; for none write null in a file, and None after --config."
     if reserved:
         return f"Windows reserves the name {value!r}; choose another."
+    if isinstance(whole, dict) and "family" in whole:
+        return f"models of the family {whole['family']} have no such setting; remove it."
     return "this key has no meaning beside the others; remove it."
 
 
@@ -173,7 +228,8 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
     if wanted == "string" and isinstance(value, list | dict):
         return f"{value!r} is no text; write one name."
     if wanted == "string":
-        return f"{value!s} is no text for YAML; write it in quotes: '{value!s}'."
+        lost = " (in a file: after --config they are lost)" if len(path) == 1 else ""
+        return f"{value!s} is no text for YAML; write it in quotes: '{value!s}'{lost}."
     if path[2:3] == ("grid",) and len(path) == 4:
         return (
             f"{value!r} is no list; write the values of one setting, such as "
@@ -196,6 +252,8 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
         return f"{value!r} is no list; write [{value}]."
     if wanted == "object" and value is None:
         return "nothing stands below this key; write its keys there, or remove it."
+    if wanted == "object" and value in schema.get("properties", {}).get("name", {}).get("enum", ()):
+        return f"{value!r} is no mapping; write {{name: {value}}}."
     if wanted == "object":
         return f"{value!r} is no mapping; write keys and values below it, such as key: {value}."
     if value is None:
@@ -226,5 +284,7 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
         )
     if isinstance(value, int) and _is_whole(None, value) and "number" in wanted:
         return f"{value} is not exact as a real number; write {float(value)!r}."
+    if isinstance(value, float) and value.is_integer() and "integer" in wanted:
+        return f"{value} is no whole number for YAML; write {value:.0f}."
     kinds = [wanted] if isinstance(wanted, str) else wanted
     return f"{value!r} is no {' or '.join(KINDS[kind] for kind in kinds)}."

@@ -30,7 +30,7 @@ IRRELEVANT = ("augmentation", "early_stopping", "epochs", "gradient_clipping", "
 def predict(settings: dict[str, dict], manifests: dict[str, dict]) -> Iterator[dict[str, object]]:
     """Yield the predicted GPU memory of every experiment in bytes; needs no GPU.
 
-    `settings` {experiment: settings}, `manifests` {data set: what arrays.prepare wrote}. The parts
+    `settings` {experiment: settings}, `manifests` {data set: what prepare.dataset wrote}. The parts
     add up to the peak of a training step after the first. Left out is what kernels take as
     workspace, because no tensor holds it.
     """

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainstudy import memory, nvml, optimizers, provenance
+from trainstudy import cores, gpu, memory, optimizers, provenance
 from trainstudy.checkpoint import Saved
-from trainstudy.gpu import Claim
 from trainstudy.quantities import counted
 from trainstudy.tasks import Task, stream
 
@@ -45,7 +44,8 @@ class Outcome:
     resumes: int = 0
     places: list[str] = field(default_factory=list)  # where it was computed, one after another
     memory: dict[str, int | None] = field(default_factory=dict)  # peaks over all parts, bytes
-    gpu: dict[str, Any] = field(default_factory=dict)  # over all parts; see nvml.Meter
+    waited: float | None = None  # seconds for a core, over all parts; see cores.Wait
+    gpu: dict[str, Any] = field(default_factory=dict)  # over all parts; see gpu.Meter
 
     @property
     def earlier_places(self) -> list[str]:
@@ -68,7 +68,7 @@ class State:
     """
 
     def __init__(
-        self, task: Task, model: nn.Module, settings: dict, card: Claim | None = None
+        self, task: Task, model: nn.Module, settings: dict, card: gpu.Claim | None = None
     ) -> None:
         self.task, self.model = task, model
         self.optimizer = optimizers.build(settings["optimizer"], model)
@@ -88,7 +88,7 @@ class State:
         self.scores = torch.zeros(2, task.examples, device=task.device)
         self.augmentation = torch.Generator(task.device)
         self._before, self._start = 0.0, time.perf_counter()
-        self.meter = nvml.Meter(task.device, card)
+        self.meter, self.wait = gpu.Meter(task.device, card), cores.Wait()
 
     def clock(self) -> float:
         """Return the seconds that this run has taken, over all its parts."""
@@ -135,6 +135,7 @@ class State:
         """Return what the run leaves behind."""
         self.outcome.weights = self.outcome.weights or weights_of(self.model)
         self.outcome.seconds, self.outcome.gpu = self.clock(), self.meter.read()
+        self.outcome.waited = self.wait.read()
         self.note_memory(memory.standing(self.task.device))
         return self.outcome
 
@@ -143,7 +144,8 @@ class State:
         self.note_memory(memory.standing(self.task.device))
         facts = {name: getattr(self, name) for name in PLAIN}
         facts |= {name: getattr(self.outcome, name) for name in OF_OUTCOME}
-        facts |= {"seconds": self.clock(), "memory": self.outcome.memory, "gpu": self.meter.read()}
+        facts |= {"seconds": self.clock(), "waited": self.wait.read()}
+        facts |= {"memory": self.outcome.memory, "gpu": self.meter.read()}
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
@@ -173,6 +175,7 @@ class State:
             self._restore_random(tensors)
         self._before, self._start = facts["seconds"], time.perf_counter()
         self.meter.go_on(facts["gpu"])
+        self.wait = cores.Wait(facts["waited"])
 
     def _is_best(self) -> bool:
         """Say whether the weights of the model are those of the best epoch."""

@@ -25,7 +25,6 @@ from trainstudy.results import (
 )
 
 ANSWERS = "Questions of the study"
-MARGIN = 0.01  # of perplexities of one seed, as in report/claims.yaml
 
 
 def sentences(results: Results, declared: int) -> list[Markup]:
@@ -77,7 +76,7 @@ def _best(runs: pd.DataFrame, score: str) -> Markup:
     best = _leader(runs, score)
     if best.empty:
         return Markup("No run has a validation {}.").format(score)
-    seeds, others = len(best), _as_good(runs, best, f"validation_{score}_best")
+    seeds, others = len(best), _as_good(runs, best, score)
     chance = f" ({_others(others)} as good)" if others else ""
     return Markup("{}{} {} validation {} {}{}, test {}{}.").format(
         f"Of those on {runs.dataset.iloc[0]}, " if several else "",
@@ -104,24 +103,19 @@ def _leader(runs: pd.DataFrame, score: str) -> pd.DataFrame:
     return done[done.experiment == name]
 
 
-def _as_good(runs: pd.DataFrame, best: pd.DataFrame, column: str) -> int:
+def _as_good(runs: pd.DataFrame, best: pd.DataFrame, score: str) -> int:
     """Return how many other experiments seeds or images do not tell apart from the best."""
-    images = held_out({*runs.dataset}, "validation")
+    images, column = held_out({*runs.dataset}, "validation"), f"validation_{score}_best"
     scores = runs[runs.experiment != best.experiment.iloc[0]].dropna(subset=column)
     doubts = scores.groupby("experiment")[column].apply(
-        lambda own: _may_be_equal([*best[column]], [*own], images)
+        lambda own: _may_be_equal(score, [*own], [*best[column]], images)
     )
     return int(doubts.sum())
 
 
-def _may_be_equal(one: list[float], other: list[float], images: int | None) -> bool:
-    """Say whether chance alone may tell the means of two scores apart.
-
-    Where it is unknown what chance does, they are equal as far as the claims' margins go.
-    """
-    doubt, means = estimates.doubt_of_scores(one, other, images), (fmean(one), fmean(other))
-    if doubt is None:
-        doubt = MARGIN * means[0]
+def _may_be_equal(score: str, one: list[float], other: list[float], images: int | None) -> bool:
+    """Say whether chance alone may tell the means of two scores apart."""
+    doubt, means = estimates.doubt_of_scores(score, one, other, images), (fmean(one), fmean(other))
     return means[0] == means[1] or abs(means[0] - means[1]) <= doubt
 
 
@@ -172,8 +166,7 @@ def _norm(results: Results) -> Markup | None:
             lead, _ = estimates.difference(*pair)
             images = held_out({*runs.dataset}, "validation")
             leads[name] = 100 * lead
-            doubt = estimates.doubt_of_scores(*pair, images)
-            sure[name] = doubt is not None and abs(lead) > doubt
+            sure[name] = abs(lead) > estimates.doubt_of_scores("accuracy", *pair, images)
     if not leads:
         return None
     if len(leads) == 1:

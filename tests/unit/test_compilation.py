@@ -11,7 +11,7 @@ from torch._inductor import config as inductor
 
 from test_trainer import run, settings, start, timeless, values
 from tiny import AUGMENTATION, MODELS
-from trainstudy import compilation, precision, trainer
+from trainstudy import compilation, provenance, trainer
 from trainstudy.step import try_batches
 from trainstudy.trainer import fit
 
@@ -138,7 +138,7 @@ def test_code_generated_for_this_machine_trains_alike(tmp_path, monkeypatch):
 def test_code_is_compiled_for_each_kind_of_processor_apart(tmp_path, monkeypatch):
     def folder(*flags: str) -> str:
         monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-        monkeypatch.setattr(precision, "processor_flags", lambda: {*flags})
+        monkeypatch.setattr(provenance, "processor_flags", lambda: {*flags})
         compilation.keep_apart()
         compilation.keep_apart()  # a second run in the process
         return os.environ["TORCHINDUCTOR_CACHE_DIR"]

@@ -679,19 +679,19 @@ MISTAKES = {
         "    sequence_length: 256",
         "    sequence_length: 256\n    augmentation: {flip: 0.5}",
         "bases.lstm.augmentation",
-        "this key has no meaning beside the others; remove it.",
+        "models of the family lstm have no such setting; remove it.",
     ),
     "sequence length of images": Mistake(
         "    precision: fp32",
         "    precision: fp32\n    sequence_length: 8",
         "bases.vit.sequence_length",
-        "this key has no meaning beside the others; remove it.",
+        "models of the family vit have no such setting; remove it.",
     ),
     "text where no value has a meaning": Mistake(
         "    precision: fp32",
         "    precision: fp32\n    sequence_length: con",
         "bases.vit.sequence_length",
-        "this key has no meaning beside the others; remove it.",
+        "models of the family vit have no such setting; remove it.",
     ),
     "grid in a base": Mistake(
         "    precision: fp32",
@@ -703,7 +703,7 @@ MISTAKES = {
         "    precision: fp32",
         "    precision: fp32\n    carry_state: true",
         "bases.vit.carry_state",
-        "this key has no meaning beside the others; remove it.",
+        "models of the family vit have no such setting; remove it.",
     ),
     "duplicate key": Mistake(
         "      patch: 4",
@@ -735,7 +735,37 @@ MISTAKES = {
         "  words: {base: lstm}",
         "  words: {epochs: 3}",
         "experiments.words",
-        "the key 'base' is missing.",
+        "the key 'base' is missing. Name one of the bases.",
+    ),
+    "an experiment for a base": Mistake(
+        "  words: {base: lstm}",
+        "  words: {base: pictures}",
+        "experiments.words",
+        "no base 'pictures'. That is an experiment; its base is 'vit'.",
+    ),
+    "experiment misspelt": Mistake(
+        "  words: {base: lstm}",
+        "  words: {base: lstm}\n  picture: {epochs: 3}",
+        "experiments.picture",
+        "the key 'base' is missing. Is 'pictures' meant? A new experiment names one of the bases.",
+    ),
+    "setting a level too high": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, depth: 3}",
+        "experiments.pictures.depth",
+        "unknown key. Did you mean 'model.depth'?",
+    ),
+    "setting of several sections": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, name: adam}",
+        "experiments.pictures.name",
+        "unknown key. Did you mean 'optimizer.name' or 'schedule.name' or 'model.name'?",
+    ),
+    "whole number with a dot": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, model: {depth: 3.0}}",
+        "experiments.pictures.model.depth",
+        "3.0 is no whole number for YAML; write 3.",
     ),
     "circle of bases": Mistake(
         "    family: vit",
@@ -763,7 +793,7 @@ MISTAKES = {
         "  pictures: {base: vit}",
         "  pictures: {base: vit, optimizer: sgd}",
         "experiments.pictures.optimizer",
-        "'sgd' is no mapping; write keys and values below it, such as key: sgd.",
+        "'sgd' is no mapping; write {name: sgd}.",
     ),
     "experiment without anything": Mistake(
         "  pictures: {base: vit}",
@@ -772,7 +802,7 @@ MISTAKES = {
         "nothing stands below this key; write its keys there, or remove it.",
     ),
     "date for a name": Mistake(
-        "study: tiny", "study: 2026-11-27", "study", "write it in quotes: '2026-11-27'."
+        "study: tiny", "study: 2026-11-27", "study", "write it in quotes: '2026-11-27' (in a file: "
     ),
     "truth value for a name": Mistake(
         "  pictures: {base: vit}",
@@ -827,8 +857,8 @@ MISTAKES = {
     "steps that never come": Mistake(
         "  pictures: {base: vit}",
         "  pictures: {base: vit, schedule: {name: step, milestones: []}}",
-        "experiments.pictures.schedule.milestones",
-        "a step schedule without milestones never steps. Name epochs, or choose none.",
+        "experiments.pictures.schedule.name",
+        "a step schedule without milestones never steps. Add some, such as milestones: [5, 8], or",
     ),
     "one seed instead of a list": Mistake(
         "seeds: [1, 2]",
@@ -1000,6 +1030,12 @@ def test_a_mistake_is_named_with_file_line_key_and_cure(write, mistake):
     said = [line for line in complaint(file).splitlines() if place in line]
     assert said, f"{place} in {complaint(file)}"
     assert any(mistake.cure in line for line in said), said
+
+
+def test_of_a_setting_that_another_family_has_nothing_else_is_said(write):
+    file = write("  words: {base: lstm}", "  words: {base: lstm, augmentation: {flip: 2}}")
+    (line,) = [line for line in complaint(file).splitlines() if "augmentation" in line]
+    assert line.endswith("models of the family lstm have no such setting; remove it.")
 
 
 @pytest.mark.parametrize(
@@ -1471,7 +1507,7 @@ GRID_MISTAKES = {
     "number twice": ("optimizer.lr: [1, 1.0]", "optimizer.lr", "[1, 1.0] has a value twice"),
     "misspelt key": ("optimizer.lrr: [1, 2]", "optimizer.lrr", "unknown key. Did you mean 'lr'?"),
     "unknown key": ("zebra: [1, 2]", "zebra", "unknown key. Possible: augmentation, batch_size,"),
-    "key without a section": ("lr: [0.1]", "lr", "unknown key. Possible: "),
+    "key without a section": ("lr: [0.1]", "lr", "unknown key. Did you mean 'optimizer.lr'?"),
     "key that ends in a dot": ("optimizer.: [1]", "optimizer.", "unknown key. Possible: lr, "),
     "key inside a value": ("epochs.few: [1]", "epochs.few", "{'few': 1} is no whole number"),
     "key that is no text": ("1: [1]", "1", "1 is no text for YAML; write it in quotes: '1'."),
@@ -1494,7 +1530,7 @@ GRID_MISTAKES = {
     "date": ("epochs: [2026-11-22]", "epochs.0", "has no place in a grid"),
     "no such name": ("dataset: [cifar10, cifar11]", "dataset", "no data set 'cifar11'. Did you"),
     "patch that does not divide": ("model.patch: [4, 5]", "model.patch", "into patches of 5."),
-    "sequence length of images": ("sequence_length: [8]", "sequence_length", "has no meaning"),
+    "sequence length of images": ("sequence_length: [8]", "sequence_length", "no such setting"),
     "keys that overlap": (
         "optimizer: [x]\n      optimizer.lr: [1.0]",
         "optimizer.lr",

@@ -78,20 +78,16 @@ def read(name: str, file: Path) -> None:
         assert lines
         assert all(line.strip() and line.encode() for line in lines)
     else:
-        schema, keys = {
-            "metrics": (records.METRICS, records.METRICS_KEYS),
-            "runs": (records.RUNS, records.RUNS_KEYS),
-        }[name]
         target = file.with_name("all.parquet")
         target.unlink(missing_ok=True)
         try:
-            records.gather([file], schema, keys, target)
+            records.gather([file], name, target)
         except DataError:
             assert not target.exists()
             raise
         table = pq.read_table(target)
         table.validate(full=True)
-        assert table.schema.equals(schema)
+        assert table.schema.equals(records.SCHEMAS[name])
 
 
 def outcome(folder: Path, name: str, content: bytes) -> str:

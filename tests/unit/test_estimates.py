@@ -1,15 +1,19 @@
 """Means, intervals, over-fitting and reading off a curve: against scipy and by hand."""
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from results import a_run, curve
 from trainstudy import estimates
+
+ROOT = Path(__file__).parents[2]
 
 SEEDS = st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=12)
 
@@ -50,9 +54,18 @@ def test_single_times_differ_from_a_fifth_on_and_several_beyond_their_interval()
 
 
 def test_single_shares_differ_beyond_what_the_sample_leaves_to_chance():
-    assert estimates.doubt_of_scores([0.6], [0.7], 5_000) == estimates.sampling([0.6, 0.7], 5_000)
-    assert estimates.doubt_of_scores([0.6], [0.7], None) is None
-    assert estimates.doubt_of_scores([0.6, 0.6], [0.7, 0.7], 5_000) == 0  # seeds that agree
+    chance = estimates.sampling([0.6, 0.7], 5_000)
+    assert estimates.doubt_of_scores("accuracy", [0.6], [0.7], 5_000) == chance
+    assert estimates.doubt_of_scores("accuracy", [0.6], [0.7], None) == 0  # exact
+    assert estimates.doubt_of_scores("accuracy", [0.6, 0.6], [0.7, 0.7], 5_000) == 0  # as seeds
+    assert estimates.doubt_of_scores("perplexity", [90.0], [200.0], None) == 2
+
+
+def test_the_spread_of_perplexities_is_the_margin_of_the_claims():
+    declared = yaml.safe_load((ROOT / "report/claims.yaml").read_text(encoding="utf-8"))["claims"]
+    margins = {one["margin"] for one in declared.values() if "perplexity" in str(one["of"])
+               and isinstance(one.get("margin"), str)}  # fmt: skip
+    assert margins == {f"{100 * estimates.SPREAD_OF_PERPLEXITIES:g} %"}
 
 
 def test_an_interval_by_hand():

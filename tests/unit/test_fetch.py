@@ -651,7 +651,7 @@ def test_is_pinned_compares_every_mark(tmp_path, marks, pinned):
 def test_the_vocabulary_of_the_real_mirror_is_the_pinned_original(mirror, tmp_path, path):
     source = gpt1.BPE_SOURCES[path]
     fetch.fetch(path, source, tmp_path / path, mirror=str(mirror))
-    assert fetch.sha256(tmp_path / path) == source.sha256
+    assert files.sha256(tmp_path / path) == source.sha256
     assert fetch.is_pinned(tmp_path / path, source)
 
 

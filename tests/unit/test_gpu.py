@@ -9,11 +9,13 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
-from trainstudy import gpu
+from trainstudy import gpu, nvml
 from trainstudy.gpu import claim
 
 CARDS = ["GPU-a", "GPU-b"]
+GPU = torch.device("cuda", 0)
 
 
 def test_every_run_has_a_card_to_itself_while_there_are_enough(tmp_path):
@@ -134,3 +136,52 @@ def test_too_many_runs_on_a_card_are_refused_with_the_cure(tmp_path, monkeypatch
     one, two, three = (claim(["GPU-a"], tmp_path) for _ in range(3))
     with one, two, pytest.raises(RuntimeError, match="--resources gpu"), three:
         pass
+
+
+# What it took
+
+
+def metered(monkeypatch, *counts: float | None) -> None:
+    """Let the GPU's count of joules be these, one after the other."""
+    left = iter(counts)
+    monkeypatch.setattr(nvml, "energy", lambda device: next(left))
+
+
+def test_a_run_without_a_gpu_has_no_energy():
+    cpu = torch.device("cpu")
+    assert gpu.Meter(cpu, None).read() == {"energy": None, "shared": False}
+
+
+def test_energy_is_that_between_the_beginnings_and_the_ends_of_all_parts(monkeypatch):
+    metered(monkeypatch, 100, 107, 150, 1000, 1003, 1004)
+    first = gpu.Meter(GPU, None)
+    assert first.read()["energy"] == 7
+    second = gpu.Meter(GPU, None)  # made at 150, before it knows of a part before
+    second.go_on({"energy": 7, "shared": False})
+    assert [second.read()["energy"] for _ in range(2)] == [10, 11]
+
+
+@pytest.mark.parametrize("counts", [(None, 1, 2, 3), (1, 2, None, 3), (1, 2, 3, None)])
+def test_energy_of_which_a_part_is_not_known_stays_empty(monkeypatch, counts):
+    begun, stopped, again, end = counts
+    metered(monkeypatch, begun, stopped, 0, again, end)
+    found = gpu.Meter(GPU, None).read()
+    other = gpu.Meter(GPU, None)
+    other.go_on(found)
+    assert other.read()["energy"] is None
+
+
+def test_a_card_that_was_shared_in_one_part_was_shared(monkeypatch, tmp_path):
+    monkeypatch.setattr(nvml, "energy", lambda device: 1.0)
+    with claim(CARDS[:1], tmp_path) as card:
+        meter = gpu.Meter(GPU, card)
+        assert not meter.read()["shared"]
+        with claim(CARDS[:1], tmp_path):
+            pass
+        found = meter.read()
+        assert found["shared"]
+    with claim(CARDS[:1], tmp_path) as card:
+        again = gpu.Meter(GPU, card)
+        assert not again.read()["shared"]
+        again.go_on(found)
+        assert again.read()["shared"]

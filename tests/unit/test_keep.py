@@ -44,7 +44,7 @@ def test_the_first_results_are_kept_whole(kept: Path, tmp_path: Path):
         first, mine = (
             pd.read_parquet(folder / f"{name}.parquet") for folder in (tmp_path / "first", kept)
         )
-        keys = keep.SORTED_BY[name]
+        keys = records.KEYS[name]
         pd.testing.assert_frame_equal(first.sort_values(keys, ignore_index=True), mine)
 
 
@@ -55,7 +55,7 @@ def test_later_runs_join_and_take_the_place_of_their_like(kept: Path, tmp_path: 
         ("cnn-a", 1, 12.0), ("vit-a", 1, 12.0), ("vit-a", 2, 99.0), ("vit-b", 1, 12.0),
     ]  # fmt: skip
     metrics = pd.read_parquet(kept / "metrics.parquet")
-    assert not metrics.duplicated(records.METRICS_KEYS).any()
+    assert not metrics.duplicated(records.KEYS["metrics"]).any()
     assert len(metrics) == 2 * 4
     assert [*pd.read_parquet(kept / "predicted.parquet").experiment] == ["cnn-a", "vit-a", "vit-b"]
 

@@ -58,7 +58,7 @@ def test_an_error_is_raised_again_and_stands_in_the_file_with_its_traceback(befo
     with pytest.raises(ValueError, match="no such thing"), logs.job(file, "job"):
         broken()
     text = read(file)
-    assert "42 failed: no such thing" in text
+    assert "job failed: no such thing" in text
     assert "Traceback (most recent call last)" in text
     assert "in broken" in text
     assert text.rstrip().endswith("ValueError: no such thing")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainstudy import gpu, memory, nvml, records
+from trainstudy import memory, nvml, records
 
 GPU = torch.device("cuda", 0)
 
@@ -115,45 +115,3 @@ def test_energy_is_what_the_driver_counts_in_joules(monkeypatch):
 def test_energy_that_the_driver_does_not_tell_stays_empty(monkeypatch, module):
     monkeypatch.setitem(sys.modules, "pynvml", module)
     assert nvml.energy(GPU) is None
-    assert nvml.Meter(GPU, None).read() == {"energy": None, "shared": False}
-
-
-def metered(monkeypatch, *counts: float | None) -> None:
-    """Let the GPU's count of joules be these, one after the other."""
-    left = iter(counts)
-    monkeypatch.setattr(nvml, "energy", lambda device: next(left))
-
-
-def test_energy_is_that_between_the_beginnings_and_the_ends_of_all_parts(monkeypatch):
-    metered(monkeypatch, 100, 107, 150, 1000, 1003, 1004)
-    first = nvml.Meter(GPU, None)
-    assert first.read()["energy"] == 7
-    second = nvml.Meter(GPU, None)  # made at 150, before it knows of a part before
-    second.go_on({"energy": 7, "shared": False})
-    assert [second.read()["energy"] for _ in range(2)] == [10, 11]
-
-
-@pytest.mark.parametrize("counts", [(None, 1, 2, 3), (1, 2, None, 3), (1, 2, 3, None)])
-def test_energy_of_which_a_part_is_not_known_stays_empty(monkeypatch, counts):
-    begun, stopped, again, end = counts
-    metered(monkeypatch, begun, stopped, 0, again, end)
-    found = nvml.Meter(GPU, None).read()
-    other = nvml.Meter(GPU, None)
-    other.go_on(found)
-    assert other.read()["energy"] is None
-
-
-def test_a_card_that_was_shared_in_one_part_was_shared(monkeypatch, tmp_path):
-    monkeypatch.setattr(nvml, "energy", lambda device: 1.0)
-    with gpu.claim(["GPU-a"], tmp_path) as card:
-        meter = nvml.Meter(GPU, card)
-        assert not meter.read()["shared"]
-        with gpu.claim(["GPU-a"], tmp_path):
-            pass
-        found = meter.read()
-        assert found["shared"]
-    with gpu.claim(["GPU-a"], tmp_path) as card:
-        again = nvml.Meter(GPU, card)
-        assert not again.read()["shared"]
-        again.go_on(found)
-        assert again.read()["shared"]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainstudy import precision
+from trainstudy import precision, provenance
 
 XEON_2019 = "avx2 avx512f avx512_vnni"
 CASES = [  # what Linux says, generations of the GPUs, whether they are AMD's, precision
@@ -29,7 +29,7 @@ def fast(request, monkeypatch, tmp_path):
     text, cards, hip, expected = request.param
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(precision, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(provenance, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(torch.version, "hip", hip)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cards))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))

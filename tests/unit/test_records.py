@@ -143,7 +143,7 @@ def a_file(file: Path, *rows: dict, schema: pa.Schema = records.METRICS) -> Path
 
 def gather(folder: Path, *files: Path) -> pd.DataFrame:
     target = folder / "all.parquet"
-    records.gather(files, records.METRICS, records.METRICS_KEYS, target)
+    records.gather(files, "metrics", target)
     assert pq.read_schema(target).equals(records.METRICS)
     return pd.read_parquet(target)
 
@@ -159,7 +159,7 @@ def test_rows_are_sorted_however_the_files_come(tmp_path):
         for index, run in enumerate(runs)
     ]
     table = gather(tmp_path, *files)
-    keys = list(table[records.METRICS_KEYS].itertuples(index=False, name=None))
+    keys = list(table[records.KEYS["metrics"]].itertuples(index=False, name=None))
     assert keys == sorted(keys)
     assert len(keys) == 36
     assert list(dict.fromkeys(table.seed)) == [11, 9, 10]  # numbers, not texts, within vit-b
@@ -181,7 +181,7 @@ def test_a_run_that_stands_twice_is_refused(tmp_path):
         for n in (1, 2)
     ]
     with pytest.raises(ValueError, match="two rows share experiment, seed"):
-        records.gather(files, records.RUNS, records.RUNS_KEYS, tmp_path / "all.parquet")
+        records.gather(files, "runs", tmp_path / "all.parquet")
 
 
 @pytest.mark.parametrize("change", ["missing", "extra", "type", "order"])

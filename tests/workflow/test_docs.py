@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+FAMILIES = ("lstm", "vit", "cnn")
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / name for name in ("faults.md", "trust.md")]
 
@@ -59,3 +61,41 @@ def test_a_row_without_its_test_is_found(last):
 
 def test_a_table_about_something_else_is_left_alone():
     assert rows("| what | when |\n|---|---|\n| a | b |\n") == []
+
+
+def schema(name: str) -> dict:
+    return yaml.safe_load((ROOT / "workflow/schemas" / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def described(heading: str) -> dict[str, list[str]]:
+    """Return the rows of a table of config/README.md by the setting that they are about."""
+    text = (ROOT / "config/README.md").read_text(encoding="utf-8").partition(heading)[2]
+    lines = [cells(line) for line in text.partition("\n## ")[0].splitlines() if line[:2] == "| "]
+    return {line[0].strip("`"): line for line in lines[1:]}
+
+
+def test_every_key_of_the_study_is_described():
+    assert {*described("## The study")} == {*schema("config")["properties"]}
+
+
+def test_every_setting_is_described_with_the_families_that_have_it():
+    rules = schema("experiment")
+    flat: dict[str, set[str]] = {}
+    for name, kind in rules["properties"].items():
+        if name != "model":
+            parts = kind.get("properties")
+            flat |= {f"{name}.{part}" if parts else name: {*FAMILIES} for part in parts or [name]}
+    for family, rule in zip(FAMILIES, rules["allOf"], strict=True):
+        assert rule["if"]["properties"]["family"] == {"const": family}
+        for name in rules["$defs"][family]["properties"]:
+            flat.setdefault(f"model.{name}", set()).add(family)
+        for lacking in (n for n, kind in rule["then"]["properties"].items() if kind == {"not": {}}):
+            for key in flat:
+                if key.partition(".")[0] == lacking:
+                    flat[key].discard(family)
+    found = described("## An experiment")
+    assert {*found} == {*flat}
+    for key, row in found.items():
+        assert {*re.findall(r"`(\w+)`", row[-1])} == (
+            flat[key] if flat[key] != {*FAMILIES} else set()
+        )

@@ -257,7 +257,7 @@ def test_hundreds_of_runs_of_which_every_tenth_is_killed_end_complete(fresh):
     assert runs.resumes.sum() <= len(killer.killed)
     assert sorted(runs.experiment) == sorted(name for alike in names.values() for name in alike)
     metrics = pd.read_parquet(fresh.result("metrics.parquet"))
-    assert not metrics.duplicated(records.METRICS_KEYS).any()
+    assert not metrics.duplicated(records.KEYS["metrics"]).any()
     metrics = metrics.query("metric != 'seconds'").drop(columns="seconds")
     for alike in names.values():
         first = rows_of(metrics, alike[0])

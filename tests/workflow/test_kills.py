@@ -187,7 +187,7 @@ def assert_equal(folder: Path, reference: Path) -> None:
         for place in (folder, reference)
     )
     pd.testing.assert_frame_equal(one, other, check_exact=True)
-    assert not one.duplicated(records.METRICS_KEYS).any()
+    assert not one.duplicated(records.KEYS["metrics"]).any()
     assert (folder / "weights").read_bytes() == (reference / "weights").read_bytes()
     one, other = (
         pd.read_parquet(place / "run").drop(columns=TIMES) for place in (folder, reference)

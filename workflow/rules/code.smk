@@ -50,5 +50,5 @@ def preparing_code_of(wildcards):
     gpt1_code = ["gpt1"] if getattr(data.find(wildcards.dataset), "TOKENIZER", "") == "gpt1" else []
     return collect(
         "src/trainstudy/{part}.py",
-        part=["arrays", "files", f"data/{wildcards.dataset}", *gpt1_code],
+        part=["arrays", "files", "prepare", f"data/{wildcards.dataset}", *gpt1_code],
     ) + script_of("prepare")

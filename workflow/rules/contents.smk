@@ -9,7 +9,9 @@ from trainstudy import missing, timing
 
 STARTED = time.time()
 
-CONTENTS = yaml.safe_load(Path(workflow.basedir, "report/contents.yaml").read_text())
+CONTENTS = yaml.safe_load(
+    Path(workflow.basedir, "report/contents.yaml").read_text(encoding="utf-8")
+)
 DATASETS = sorted({run["dataset"] for run in RUNS.values()})
 MODELS = sorted({f"models/{run['family']}" for run in RUNS.values()})
 FAMILIES = {run["family"] for run in RUNS.values()}
@@ -44,4 +46,5 @@ def closing_words():
         since=STARTED,
     )
     page = Path(RESULTS, "report.html")
-    return f"{spent}\nThe report: {page}".strip() if page.exists() else spent
+    written = page.exists() and page.stat().st_mtime >= STARTED
+    return f"{spent}\nThe report: {page}".strip() if written else spent

@@ -7,6 +7,7 @@ localrules:
 
 
 rule fetch:
+    """Download one input, or copy it from a mirror, and compare its checksum."""
     output:
         "data/downloads/{path}",
     log:
@@ -24,6 +25,7 @@ rule fetch:
 
 
 rule prepare:
+    """Bring one data set into its prepared form."""
     input:
         sources=lambda wildcards: collect(
             "data/downloads/{path}", path=data.find(wildcards.dataset).SOURCES
@@ -45,6 +47,7 @@ rule prepare:
 
 
 rule prepare_embedding:
+    """Bring GPT-1's embedding into its prepared form."""
     input:
         sources=collect("data/downloads/{path}", path=gpt1.EMBEDDING_SOURCES),
         code=collect("src/trainstudy/{part}.py", part=["arrays", "files", "gpt1"])

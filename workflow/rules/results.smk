@@ -30,6 +30,7 @@ CLAIMS = ["report/claims.yaml", "workflow/schemas/claims.yaml"]
 
 
 rule make_tables:
+    """Write every table as CSV and HTML."""
     input:
         **MEASURED,
         claims=CLAIMS,
@@ -55,6 +56,7 @@ rule make_tables:
 
 
 rule plot_figures:
+    """Draw every figure, with the numbers behind it."""
     input:
         **MEASURED,
         code=ANALYSIS_CODE + FIGURES_CODE + script_of("plot_figures"),
@@ -79,6 +81,7 @@ rule plot_figures:
 
 
 rule write_report:
+    """Write the page that shows everything."""
     input:
         **MEASURED,
         claims=CLAIMS,

@@ -6,6 +6,7 @@ RUN_FILES = collect(f"{RUN}/run.parquet", experiment=RUNS, seed=config["seeds"])
 
 
 rule train:
+    """Train one experiment with one seed."""
     input:
         prepared=lambda wildcards: f"data/prepared/{run_of(wildcards)['dataset']}.safetensors",
         manifest=lambda wildcards: f"data/prepared/{run_of(wildcards)['dataset']}.json",
@@ -37,6 +38,7 @@ rule train:
 
 
 rule size_models:
+    """Predict the memory of a training step, and count the parameters of attention."""
     input:
         manifests=collect("data/prepared/{dataset}.json", dataset=DATASETS),
         code=collect(
@@ -70,6 +72,7 @@ rule size_models:
 
 
 rule aggregate:
+    """Gather the metrics and facts of all runs into two Parquet files."""
     input:
         metrics=collect(f"{RUN}/metrics.parquet", experiment=RUNS, seed=config["seeds"]),
         runs=RUN_FILES,

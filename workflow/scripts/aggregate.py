@@ -5,8 +5,6 @@ from pathlib import Path
 from trainstudy import logs, records
 
 with logs.job(snakemake.log[0], "aggregate"):
-    for files, schema, keys, target in (
-        (snakemake.input.metrics, records.METRICS, records.METRICS_KEYS, snakemake.output.metrics),
-        (snakemake.input.runs, records.RUNS, records.RUNS_KEYS, snakemake.output.runs),
-    ):
-        records.gather([Path(file) for file in files], schema, keys, Path(target))
+    for name in ("metrics", "runs"):
+        inputs = [Path(file) for file in snakemake.input[name]]
+        records.gather(inputs, name, Path(snakemake.output[name]))

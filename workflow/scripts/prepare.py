@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from trainstudy import arrays, logs
+from trainstudy import logs, prepare
 
 with logs.job(snakemake.log[0], f"prepare {snakemake.wildcards.dataset}"):
-    arrays.prepare(
+    prepare.dataset(
         snakemake.wildcards.dataset,
         Path("data/downloads"),
         Path(snakemake.output.arrays),

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
-from trainstudy import config, logs, places, report, results
+import yaml
+
+from trainstudy import config, logs, report, results
 
 with logs.job(snakemake.log[0], "write_report"):
     shown = snakemake.params.experiments, snakemake.params.seeds
     claims = config.checked(*map(Path, snakemake.input.claims))["claims"]
-    contents, _, _ = places.read(Path(snakemake.input.contents))
+    contents = yaml.safe_load(Path(snakemake.input.contents).read_text(encoding="utf-8"))
     page = report.render(
         Path(snakemake.input.page[0]).parent,
         snakemake.params.study,

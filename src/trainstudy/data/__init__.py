@@ -7,11 +7,11 @@ A data set module offers
     VOCABULARY how many tokens that has, without padding, for text
     EXAMPLES  images or tokens of the training part: what jobs ask for follows from it (demand.py)
     HELD_OUT  {"validation": images, "test": images}, for images: by how much chance alone moves
-              the accuracy of one run follows from it (claims.py); left out, it is taken as exact
+              the accuracy of one run follows from it; left out, that is taken as exact
     ORIGIN    one sentence: what the data are and where they come from; shown in the report
     EMBEDDED  True where the data come inside an installed package rather than by download
     SOURCES   {path: fetch.Source}, the files to download; {} where none are needed
-    prepare   {path: file} → (arrays, manifest), see arrays.py
+    prepare   {path: file} → (arrays, manifest), see prepare.py and arrays.py
 
 Files of one's own are SOURCES too: any https address that ends in the path, their sha256, and their
 folder, with a SHA256SUMS file, as `mirror` (README). So a change of them is noticed.
@@ -22,6 +22,7 @@ numpy, pyarrow and the like inside their functions.
 
 import importlib
 import pkgutil
+from pathlib import Path
 from types import FunctionType, ModuleType
 
 from trainstudy.fetch import Source
@@ -65,7 +66,13 @@ def problems() -> list[str]:
     found: list[str] = []
     owners: dict[str, tuple[str, object]] = {}
     for name in names():
-        module = find(name)
+        try:
+            module = find(name)
+        except Exception as error:  # anything that Python may find in it
+            file = Path(__file__).with_name(f"{name}.py")
+            said = f"{type(error).__name__}: {error}"
+            found.append(f"{file}: cannot be imported ({said}). Mend or move it.")
+            continue
         wanted = OFFERED | OFFERED_BY_KIND.get(getattr(module, "KIND", ""), {})
         lacking = [
             key for key, kind in wanted.items() if not isinstance(getattr(module, key, None), kind)

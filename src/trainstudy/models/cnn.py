@@ -14,14 +14,17 @@ from torch import Tensor, nn
 
 
 def conv(c_in: int, c_out: int, kernel: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
+    """Return a convolution (B, c_in, H, W) → (B, c_out, H / stride, W / stride)."""
     return nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=bias)
 
 
 def conv_norm(c_in: int, c_out: int, kernel: int) -> nn.Sequential:
+    """Return convolution, batch norm, ReLU."""
     return nn.Sequential(conv(c_in, c_out, kernel), nn.BatchNorm2d(c_out), nn.ReLU())
 
 
 def norm_conv(c_in: int, c_out: int, kernel: int, stride: int = 1, bias: bool = True):
+    """Return batch norm, ReLU, convolution."""
     return nn.Sequential(nn.BatchNorm2d(c_in), nn.ReLU(), conv(c_in, c_out, kernel, stride, bias))
 
 
@@ -92,6 +95,7 @@ class DenseLayer(nn.Module):
 
 
 def googlenet(channels: int) -> list[nn.Module]:
+    """Return the layers before pooling, (B, C, H, W) → (B, 128, H/4, W/4)."""
     pool = nn.MaxPool2d(3, stride=2, padding=1)
     return [
         conv_norm(channels, 64, 3),
@@ -118,15 +122,19 @@ def residual_stages(block: type[ResidualBlock] | type[PreActivationBlock]) -> li
 
 
 def resnet(channels: int) -> list[nn.Module]:
+    """Return the layers before pooling, (B, C, H, W) → (B, 64, H/4, W/4)."""
     stem = [conv(channels, 16, 3, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
     return stem + residual_stages(ResidualBlock)
 
 
 def resnet_preact(channels: int) -> list[nn.Module]:
+    """Return the layers before pooling, (B, C, H, W) → (B, 64, H/4, W/4)."""
     return [conv(channels, 16, 3, bias=False), *residual_stages(PreActivationBlock)]
 
 
-def densenet(channels: int, growth: int = 16, layers: int = 6, blocks: int = 4) -> list[nn.Module]:
+def densenet(channels: int) -> list[nn.Module]:
+    """Return the layers before pooling, (B, C, H, W) → (B, 184, H/8, W/8)."""
+    growth, layers, blocks = 16, 6, 4
     width = 2 * growth
     parts: list[nn.Module] = [conv(channels, width, 3)]
     for block in range(blocks):

@@ -45,6 +45,9 @@ def wall_clock(results: Results) -> pd.DataFrame:
         ("throughput", "throughput"),
     ):
         columns.add(table, heading, columns.by_experiment(runs, column))
+    waited = 100 * runs.seconds_waiting / (runs.seconds_total * runs.threads)
+    if waited.notna().any():
+        columns.add(table, "without a core (%)", waited.set_axis(runs.experiment))
     first = runs.groupby("experiment").first()
     table["unit"] = first["throughput_unit"] + "/s"
     columns.add_reports(table, results, "seconds_per_epoch", "train", " (s)")

@@ -156,7 +156,7 @@ def _decimals_of(values: pd.Series) -> int:
 def _number(value: float, column: str, decimals: int) -> str:
     sign = "+" if "difference" in column else ""
     if math.isinf(value):  # a perplexity may be beyond all numbers
-        return "∞"
+        return f"{value:{sign}}".replace("inf", "∞")
     if _in_per_cent(column):
         return f"{100 * value:{sign}.{decimals}f}{'' if _in_points(column) else ' %'}"
     return f"{value:{sign},.{decimals}f}"

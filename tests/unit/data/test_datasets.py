@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from trainstudy import arrays, data, gpt1
+from trainstudy import arrays, data, gpt1, prepare
 from trainstudy.data import cifar10, digits, pydocs, wikitext2
 from trainstudy.fetch import Source
 from trainstudy.files import DataError
@@ -104,6 +104,20 @@ def test_what_a_data_set_does_not_offer_is_named_before_anything_runs(added, lac
 
 
 @pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("none", "NameError: name 'none' is not defined"),
+        ("(1", "SyntaxError: '(' was never closed"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named_before_anything_runs(added, value, said):
+    added("birds", SHAPE=value)
+    (problem,) = data.problems()
+    assert re.search(rf"birds\.py: cannot be imported \({re.escape(said)}", problem)
+    assert problem.endswith(" Mend or move it.")
+
+
+@pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"KIND": '"image"'}, "KIND has to be images or text."),
@@ -130,7 +144,7 @@ def test_two_data_sets_cannot_give_one_path_two_files(added):
 
 def test_what_is_of_the_prepared_form_is_prepared(added, tmp_path):
     added("birds")
-    arrays.prepare("birds", tmp_path, tmp_path / "b.safetensors", tmp_path / "b.json")
+    prepare.dataset("birds", tmp_path, tmp_path / "b.safetensors", tmp_path / "b.json")
     assert arrays.load(tmp_path / "b.safetensors").manifest["classes"] == 2
 
 
@@ -149,7 +163,7 @@ def test_what_is_of_the_prepared_form_is_prepared(added, tmp_path):
 def test_what_is_not_of_the_prepared_form_is_refused(added, tmp_path, changed, said):
     added("birds", **changed)
     with pytest.raises(DataError, match=re.escape(said)) as refused:
-        arrays.prepare("birds", tmp_path, tmp_path / "b.safetensors", tmp_path / "b.json")
+        prepare.dataset("birds", tmp_path, tmp_path / "b.safetensors", tmp_path / "b.json")
     assert "birds.py, prepare: " in str(refused.value)
     assert not list(tmp_path.glob("b.*"))
 
@@ -157,7 +171,7 @@ def test_what_is_not_of_the_prepared_form_is_refused(added, tmp_path, changed, s
 def test_tokens_beyond_the_vocabulary_are_refused():
     manifest = {"vocabulary": 5}
     for tokens, said in (([1, 4], []), ([0, 4], ["go from 0 to 4"]), ([1, 5], ["go from 1 to 5"])):
-        found = arrays._out_of_range("text", {"train.tokens": np.array(tokens)}, manifest)
+        found = prepare._out_of_range("text", {"train.tokens": np.array(tokens)}, manifest)
         assert [text.partition(", ")[0].removeprefix("train.tokens ") for text in found] == said
 
 
@@ -174,7 +188,7 @@ def test_a_data_set_that_does_not_exist_is_not_found():
 def embedded(request, tmp_path_factory) -> arrays.Dataset:
     folder = tmp_path_factory.mktemp(request.param)
     file = folder / "set.safetensors"
-    arrays.prepare(request.param, folder, file, file.with_suffix(".json"))
+    prepare.dataset(request.param, folder, file, file.with_suffix(".json"))
     return arrays.load(file)
 
 

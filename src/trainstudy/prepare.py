@@ -1,0 +1,66 @@
+"""Bring a data set into its prepared form, and refuse what is none."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from trainstudy import arrays, data, fetch, files
+
+# By kind: what the manifest must tell, and the type of the arrays of every split.
+FORMS: dict[str, tuple[tuple[str, ...], dict[str, type]]] = {
+    "images": (("classes", "mean", "deviation"), {"images": np.uint8, "labels": np.uint8}),
+    "text": (("vocabulary", "bytes"), {"tokens": np.uint16}),
+}
+
+
+def dataset(name: str, downloads: Path, file: Path, manifest_file: Path) -> None:
+    """Bring one data set from its downloaded sources into its prepared form.
+
+    The manifest says where the data come from: "original" (every input is the pinned file),
+    "mirrored" (some input differs from it) or "embedded" (they ship inside a package). Raises
+    DataError where the module makes something else than the prepared form.
+    """
+    module = data.find(name)
+    sources = {path: downloads / path for path in module.SOURCES}
+    pinned = [fetch.is_pinned(sources[path], pin) for path, pin in module.SOURCES.items()]
+    made, manifest = module.prepare(sources)
+    _check_form(module, made, manifest)
+    manifest |= {
+        "dataset": name,
+        "kind": module.KIND,
+        "description": module.ORIGIN,
+        "origin": "embedded" if module.EMBEDDED else "original" if all(pinned) else "mirrored",
+        "sources": {path: files.sha256(local) for path, local in sources.items()},
+    }
+    arrays.save(made, manifest, file, manifest_file)
+
+
+def _check_form(module: ModuleType, made: dict[str, np.ndarray], manifest: dict) -> None:
+    """Raise DataError where arrays or manifest are not those of a Dataset of the module's kind."""
+    keys, forms = FORMS[module.KIND]
+    wrong = [f"the manifest lacks '{key}'" for key in keys if key not in manifest]
+    wanted = {f"{split}.{part}": form for split in arrays.SPLITS for part, form in forms.items()}
+    if {*made} != {*wanted}:
+        wrong.append(f"its arrays are {', '.join(sorted(made))}, not {', '.join(wanted)}")
+    for name in sorted({*made} & {*wanted}):
+        shape = (len(made[name]), *(module.SHAPE if name.endswith("images") else ()))
+        if made[name].dtype != wanted[name] or made[name].shape != shape:
+            found = f"{made[name].dtype} {made[name].shape}"
+            wrong.append(f"{name} is {found}, not {np.dtype(wanted[name])} {shape}")
+    wrong += [f"{name} is empty" for name, array in made.items() if not len(array)]
+    if wrong := wrong or _out_of_range(module.KIND, made, manifest):
+        raise files.DataError(f"{module.__file__}, prepare: {'; '.join(wrong)}.")
+
+
+def _out_of_range(kind: str, made: dict[str, np.ndarray], manifest: dict) -> list[str]:
+    """Return which labels or tokens of arrays of the right form are not possible."""
+    if kind == "images":
+        part, lowest, highest = "labels", 0, manifest["classes"] - 1
+    else:
+        part, lowest, highest = "tokens", 1, manifest["vocabulary"] - 1  # 0 is padding
+    return [
+        f"{name} go from {array.min()} to {array.max()}, not {lowest} to {highest}"
+        for name, array in made.items()
+        if name.endswith(part) and not lowest <= array.min() <= array.max() <= highest
+    ]
