@@ -53,6 +53,7 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
         problems += _misnamed(owners, names, places) + _unknown_selection(config, runs, places)
         problems += _named_as_groups(owners, runs, places) + _lost_bases(study, places)
         problems += _idle(study, owners, runs, places) + _no_results(config, places)
+        problems += _odd_mirror(config["mirror"] or "", places)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     chosen = set(config["select"])
@@ -287,6 +288,17 @@ def _unknown_selection(config: dict, runs: dict[str, dict], places: Places) -> l
         for name in config["select"]
         if name not in known
     ]
+
+
+def _odd_mirror(mirror: str, places: Places) -> list[str]:
+    """Say where no download could come from; whether a folder is there only a download asks."""
+    scheme, remote, _ = mirror.partition("://")
+    where = places.find([("mirror",)])
+    if remote and scheme not in ("file", "http", "https"):
+        return [f"{where}: nothing is fetched by {scheme}. Name a folder, file:// or https://."]
+    if mirror.startswith("~"):
+        return [f"{where}: '~' stands for no folder here. Write the whole path."]
+    return []
 
 
 def _no_results(config: dict, places: Places) -> list[str]:

@@ -1032,6 +1032,23 @@ def test_a_mistake_is_named_with_file_line_key_and_cure(write, mistake):
     assert any(mistake.cure in line for line in said), said
 
 
+@pytest.mark.parametrize(
+    ("mirror", "said"),
+    [
+        ("ftp://x/y", "nothing is fetched by ftp. Name a folder, file:// or https://."),
+        ("~/data", "'~' stands for no folder here. Write the whole path."),
+    ],
+)
+def test_a_mirror_that_no_download_could_come_from_is_named(write, mirror, said):
+    file = write("mirror: null", f"mirror: {mirror}")
+    assert f"{file}, line 4, mirror: {said}" in complaint(file)
+
+
+@pytest.mark.parametrize("mirror", ["/not/there", "file:///a", "http://a", "https://a/b"])
+def test_a_mirror_that_need_not_be_asked_need_not_be_there(write, mirror):
+    assert study(write("mirror: null", f"mirror: {mirror}"))
+
+
 def test_of_a_setting_that_another_family_has_nothing_else_is_said(write):
     file = write("  words: {base: lstm}", "  words: {base: lstm, augmentation: {flip: 2}}")
     (line,) = [line for line in complaint(file).splitlines() if "augmentation" in line]
