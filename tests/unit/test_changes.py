@@ -304,3 +304,22 @@ def test_runs_that_reach_no_budget_have_no_row(tmp_path):
     short = a_run("vit-short")
     metrics = curve(short, "validation", "accuracy", 0.1, 0.2)
     assert tables.build("equal-time", frames(tmp_path, [short], metrics)).empty
+
+
+def test_cost_holds_compiling_and_the_energy_of_all_seeds(tmp_path):
+    card = {"device": "NVIDIA H100", "energy": 9000.0, "seconds_total": 30.0}
+    runs = [a_run("vit-a", seed, **card, seconds_compiling=12.0) for seed in (1, 2)]
+    table = tables.build("spent", frames(tmp_path, runs)).set_index("experiment")
+    assert table["GPU seconds"]["vit-a"] == 84
+    assert table["GPU energy (kJ)"]["vit-a"] == 18
+
+
+def test_of_perplexities_after_equal_times_the_lowest_comes_first(tmp_path):
+    runs = [a_run("lstm-a"), a_run("lstm-b"), a_run("lstm-c")]
+    metrics = [
+        row
+        for run, score in zip(runs, (90.0, 80.0, 100.0), strict=True)
+        for row in curve(run, "validation", "perplexity", *([score] * 7))
+    ]
+    table = tables.build("equal-time", frames(tmp_path, runs, metrics))
+    assert [*table.experiment] == ["lstm-b", "lstm-a", "lstm-c"]

@@ -42,6 +42,31 @@ def decide(tmp_path, one: dict, **values: object) -> claims.Verdict:
 
 
 @pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [(0.29, "supported"), (0.395, "undecided"), (0.41, "undecided"), (0.51, "contradicted")],
+)
+def test_less_by_so_much_is_decided_beyond_the_margin_on_either_side(tmp_path, ours, verdict):
+    one = claim(are="less", by=0.2, margin=0.1, of="train_accuracy_last")
+    runs = [a_run("vit-a", **{"train_accuracy_last": ours}),
+            a_run("vit-b", **{"train_accuracy_last": 0.6})]  # fmt: skip
+    assert claims.evaluate(one, frames(tmp_path, runs)).verdict == verdict
+
+
+def test_a_margin_in_per_cent_is_of_what_is_compared_with(tmp_path):
+    one = claim(are="less", margin="10 %", of="validation_perplexity_last", runs=["lstm-a"])
+    for ours, verdict in ((90.5, "undecided"), (89.5, "supported")):
+        runs = [a_run(name, validation_perplexity_last=value)
+                for name, value in (("lstm-a", ours), ("lstm-b", 100.0))]  # fmt: skip
+        found = claims.evaluate(one | {"than": ["lstm-b"]}, frames(tmp_path, runs))
+        assert found.verdict == verdict
+
+
+def test_what_is_missing_comes_before_what_departs(tmp_path):
+    runs = [a_run("vit-a", dataset="digits", **{ACCURACY: 0.9})]
+    assert claims.evaluate(claim(), frames(tmp_path, runs)).why == claims.NOT_RUN
+
+
+@pytest.mark.parametrize(
     ("value", "verdict"),
     [(0.66, "supported"), (0.54, "contradicted"), (0.62, "undecided"), (0.58, "undecided")],
 )

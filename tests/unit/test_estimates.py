@@ -61,6 +61,16 @@ def test_single_shares_differ_beyond_what_the_sample_leaves_to_chance():
     assert estimates.doubt_of_scores("perplexity", [90.0], [200.0], None) == 2
 
 
+def test_how_far_a_figure_is_is_a_share_of_the_nearer_published_one():
+    theirs = pd.DataFrame({"A": [100.0, 50.0], "B": [200.0, None]})
+    assert [*estimates.relative_distance(pd.Series([150.0, 60.0]), theirs)] == [0.25, 0.2]
+
+
+def test_the_last_epoch_is_that_which_a_run_ended_with():
+    runs = pd.DataFrame({"epochs": [10, 10], "epochs_trained": [7.0, None]})
+    assert [*estimates.last_epoch(runs)] == [7, 10]
+
+
 def test_the_spread_of_perplexities_is_the_margin_of_the_claims():
     declared = yaml.safe_load((ROOT / "report/claims.yaml").read_text(encoding="utf-8"))["claims"]
     margins = {one["margin"] for one in declared.values() if "perplexity" in str(one["of"])

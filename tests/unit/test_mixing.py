@@ -162,3 +162,23 @@ def test_the_same_image_stays_as_it_is():
         torch.testing.assert_close(mixed, images)
         torch.testing.assert_close(targets[:, 2], torch.ones(5))
         assert math.isclose(targets.sum().item(), 5, rel_tol=1e-6)
+
+
+def test_which_of_both_is_taken_says_nothing_about_the_share():
+    generator = seeded()
+    drawn = [mixing._weights(SIZE, of(1.0, 1.0), generator) for _ in range(600)]
+    of_mixup = [float(own.mean()) for own in drawn if own.unique().numel() == 1 and own.mean() < 1]
+    assert stats.kstest(of_mixup, stats.uniform.cdf).pvalue > SURELY_OTHER
+
+
+def test_boxes_lie_anywhere_along_both_sides():
+    generator, rows, columns = seeded(), [], []
+    for _ in range(600):
+        own = mixing._weights(64, of(1.0, 1.0), generator).squeeze()
+        inside = (own == 0).nonzero()
+        if len(inside):  # else it was mixup, or too small a box
+            middle = inside.double().mean(0)
+            rows.append(float(middle[0]))
+            columns.append(float(middle[1]))
+    assert stats.ks_2samp(rows, columns).pvalue > SURELY_OTHER
+    assert abs(stats.pearsonr(rows, columns).statistic) < 0.2

@@ -159,3 +159,9 @@ def test_warm_up_rises_in_a_straight_line_with_any_schedule(progress, expected):
     assert factor(progress, warmup_epochs=4) == pytest.approx(expected)
     step = factor(progress, name="step", milestones=[100], warmup_epochs=4)
     assert step == pytest.approx(expected)
+
+
+def test_momentum_is_that_of_the_settings():
+    built = optimizers.build(settings("momentum") | {"momentum": 0.5}, nn.Linear(2, 2))
+    assert built.param_groups[0]["momentum"] == 0.5
+    assert optimizers.build(settings("sgd"), nn.Linear(2, 2)).param_groups[0]["momentum"] == 0

@@ -1,5 +1,6 @@
 """What tasks feed to a model and how they score it."""
 
+import math
 import random
 
 import numpy as np
@@ -445,3 +446,19 @@ def test_scores_carry_no_gradient_and_the_objective_does(kind):
     assert objective.requires_grad
     assert scores.shape == (2, len(batch[0]))
     assert not scores.requires_grad
+
+
+def test_images_are_seen_in_another_order_in_every_epoch():
+    task = image_task()
+    orders = [torch.cat([*task.rows(epoch)]).tolist() for epoch in (1, 2)]
+    assert orders[0] != orders[1]
+
+
+def test_bits_per_byte_are_those_of_the_split():
+    task = text_task()
+    task.manifest["bytes"] |= {"train": 500, "validation": 1000, "test": 2000}
+    _, build = CASES["text"]
+    model = build(dropout=0.0)
+    for split, size in (("validation", 1000), ("test", 2000)):
+        found = task.evaluate(model, split)
+        assert found["bits_per_byte"] == pytest.approx(found["loss"] * 99 / math.log(2) / size)

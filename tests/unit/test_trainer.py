@@ -151,6 +151,22 @@ def test_every_epoch_leaves_a_row_for_every_score(name):
     assert 0 < seconds[0] <= seconds[-1] <= outcome.seconds
 
 
+def test_seconds_count_from_the_start_to_the_end_of_what_a_row_is_of():
+    ended = 0.0
+    for row in run(settings("vit")).rows:
+        if row["metric"] == "seconds":  # what this part of the epoch took
+            assert row["value"] > 0
+            assert row["seconds"] - row["value"] >= ended - 1e-9  # it began after the one before
+            ended = row["seconds"]
+
+
+def test_the_best_epoch_of_a_language_model_is_that_of_the_lowest_loss():
+    outcome = run(settings("lstm", optimizer=sgd(lr=1e-3)))
+    losses = values(outcome, "validation", "loss")
+    assert len({*losses}) == 3
+    assert outcome.best_epoch == 1 + losses.index(min(losses))
+
+
 @pytest.mark.parametrize(("name", "dropout"), [("vit", 0.2), ("lstm", 0.2)])
 def test_equal_seeds_give_equal_numbers_to_the_last_bit_and_others_do_not(name, dropout):
     chosen = settings(name, model=MODELS[name][1] | {"dropout": dropout}, epochs=2)

@@ -223,6 +223,12 @@ def test_digits_have_the_shapes_of_their_splits(prepared_digits):
     assert sum(counts.values()) == 1797
 
 
+def test_the_sixteen_greys_of_digits_are_spread_over_256_to_the_nearest(prepared_digits):
+    levels = {*np.unique(np.concatenate([a.ravel() for n, a in prepared_digits[0].items()
+                                         if n.endswith("images")]))}  # fmt: skip
+    assert levels == {round(level * 255 / 16) for level in range(17)}
+
+
 def test_every_digit_is_in_one_split_with_its_label(prepared_digits):
     prepared, _ = prepared_digits
     source = load_digits()

@@ -299,3 +299,10 @@ def test_attention_and_mlp_are_dropped_independently(norm):
     with torch.no_grad():
         found = (block(x, keep=1).flatten(1) * 1e3).round()
     assert len(found.unique(dim=0)) == 4
+
+
+def test_dropout_acts_on_patches_with_their_positions_too():
+    model = small_model("pre", torch.float32).train()
+    model.dropout.p = 1.0
+    one, other = model(torch.randn(2, *SHAPE))
+    torch.testing.assert_close(one, other)
