@@ -55,4 +55,4 @@ def gradient(norms: np.ndarray) -> dict[str, float]:
 
 
 def _exp(loss: float) -> float:
-    return math.exp(loss) if loss < 700 else math.inf
+    return math.inf if loss >= 700 else math.exp(loss)  # of what is no number that is none, too

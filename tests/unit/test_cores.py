@@ -1,5 +1,6 @@
 """How long a process waits for a core: real threads that have to share one."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from trainstudy import cores
 
+ROOT = Path(__file__).parents[2]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
 WORK = """
 import os, threading, time
@@ -29,7 +31,10 @@ print(wait.read())
 def waited(others: int) -> float:
     """Return the seconds of one that a process waited, with others on the same core."""
     code = WORK.format(others=others)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
     return float(done.stdout)
 
 

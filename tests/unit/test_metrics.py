@@ -90,3 +90,17 @@ def test_estimators_of_language_modelling_agree_where_batches_are_full(
     scores = metrics.language_modelling(loss, tokens, batch_size, length, size=100)
     assert scores["loss_published"] == pytest.approx(scores["loss"], rel=1e-9)
     assert scores["perplexity_published"] == pytest.approx(scores["perplexity"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "perplexity"), [(500.0, math.exp(500)), (800.0, math.inf), (math.nan, math.nan)]
+)
+def test_a_perplexity_is_infinite_only_beyond_all_numbers(loss, perplexity):
+    losses, tokens = np.array([loss * 4]), np.array([4])
+    found = metrics.language_modelling(losses, tokens, 1, 4, 10)
+    assert found["perplexity"] == pytest.approx(perplexity, nan_ok=True)
+
+
+def test_the_largest_norm_of_the_gradient_need_not_be_the_last():
+    found = metrics.gradient(np.array([1.0, 5.0, 3.0], dtype=np.float32))
+    assert found == {"gradient_norm": 3.0, "gradient_norm_largest": 5.0}

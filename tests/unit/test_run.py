@@ -21,6 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+import tiny
 from trainstudy import (
     arrays,
     checkpoint,
@@ -811,3 +812,19 @@ def test_a_run_that_diverges_late_keeps_the_weights_of_its_best_epoch(tmp_path, 
     assert_equal_weights(files, good)
     assert set(files.metrics.epoch) == {1}
     assert facts["validation_loss_last"] == good.facts["validation_loss_last"]
+
+
+def test_every_seed_begins_with_weights_of_its_own():
+    one, again, other = (
+        run._model(tiny.settings("vit"), seed, tiny.images(), None).embed.weight
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_a_run_computes_with_as_many_threads_as_it_records(tmp_path, digits, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    files = train(tmp_path, VIT, digits, epochs=1)
+    assert asked == [files.facts["threads"]]

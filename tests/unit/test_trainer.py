@@ -160,6 +160,13 @@ def test_seconds_count_from_the_start_to_the_end_of_what_a_row_is_of():
             ended = row["seconds"]
 
 
+def test_a_cosine_ends_with_the_last_epoch_of_all():
+    found = run(settings("vit", epochs=4, schedule=FIXED | {"name": "cosine"}))
+    middle = [(epoch + 2.5 / 3) / 4 for epoch in range(4)]  # of the last of three steps
+    wanted = [0.01 * (1 + math.cos(math.pi * share)) / 2 for share in middle]
+    assert values(found, "train", "learning_rate") == pytest.approx(wanted)
+
+
 def test_the_best_epoch_of_a_language_model_is_that_of_the_lowest_loss():
     outcome = run(settings("lstm", optimizer=sgd(lr=1e-3)))
     losses = values(outcome, "validation", "loss")

@@ -112,7 +112,7 @@ def test_a_part_of_the_study_has_a_report_and_the_command_for_the_rest(finished)
     left = {file.stem for part in ("figures", "tables") for file in finished.result(part).iterdir()}
     assert not left & {"vit-curves-epochs", "vit-results"}  # which would look current
     assert {"lstm-curves-epochs", "lstm-results", "claims"} <= left
-    commands = [html.unescape(c) for c in re.findall("<code>(snakemake .*?)</code>", page)]
+    commands = [html.unescape(c) for c in re.findall("<pre><code>(snakemake .*?)</code>", page)]
     selected = [re.search(r"select=\[(.*?)\]", command)[1] for command in commands]
     assert selected == ["cnn,lstm-a,lstm-b", "core", "cnn,core"]  # cnn, vit, everything
     everything = shlex.split(commands[-1])[1:]

@@ -52,7 +52,8 @@ SETTINGS = {
         "schedule": COSINE | {"name": "step", "milestones": [2]},
     },
 }  # fmt: skip
-TIMES = ["seconds_total", "seconds_training", "seconds_evaluating", "throughput", "started",
+TIMES = ["seconds_total", "seconds_training", "seconds_evaluating", "seconds_waiting",
+         "throughput", "started",
          "memory_resident", "resumes"]  # fmt: skip
 
 
