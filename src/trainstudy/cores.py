@@ -17,18 +17,3 @@ def waited() -> float | None:
         except (OSError, IndexError):  # it ended meanwhile, or the kernel keeps no such numbers
             continue
     return sum(nanoseconds) / 1e9 if nanoseconds else None
-
-
-class Wait:
-    """What a run has waited over all its parts, from now on."""
-
-    def __init__(self, before: float | None = 0.0) -> None:
-        """`before` is what `read` returned in the part before."""
-        self._before, self._start = before, waited()
-
-    def read(self) -> float | None:
-        """Return the seconds so far; None where those of a part are not known."""
-        now = waited()
-        if now is None or self._start is None or self._before is None:
-            return None
-        return self._before + max(0.0, now - self._start)  # less where a thread has ended

@@ -109,6 +109,11 @@ def inside(measured: pd.Series, published: pd.DataFrame) -> pd.Series:
     return found.where(measured.notna() & published.notna().all(axis=1), None)
 
 
+def reached(measured: pd.Series, half: pd.Series, published: pd.DataFrame) -> pd.Series:
+    """Say whose 95 % interval, `half` to either side, holds a published value."""
+    return published.sub(measured, axis=0).abs().min(axis=1) <= half
+
+
 def relative_distance(measured: pd.Series, published: pd.DataFrame) -> pd.Series:
     """Return how far values are from the nearer published one, as a fraction of that one."""
     return (published.sub(measured, axis=0).abs() / published).min(axis=1)

@@ -17,6 +17,7 @@ from typing import IO, Any
 import torch
 
 from trainstudy import nvml
+from trainstudy.tally import Tally
 
 MOST = 64  # runs on one card
 
@@ -65,21 +66,20 @@ class Meter:
 
     def __init__(self, device: torch.device, card: Claim | None) -> None:
         self.device, self.card, self.shared = device, card, False
-        self._before: float | None = 0.0  # joules of the parts before
-        self._start = nvml.energy(device)
+        self._energy = self._tally(0.0)
 
     def read(self) -> dict[str, Any]:
         """Return the energy so far (joules, None where that of a part is not known) and shared."""
-        now, total = nvml.energy(self.device), None
-        if now is not None and self._start is not None and self._before is not None:
-            total = self._before + now - self._start
+        energy = self._energy.read()
         self.shared = self.shared or (self.card is not None and self.card.look())
-        return {"energy": total, "shared": self.shared}
+        return {"energy": energy, "shared": self.shared}
 
     def go_on(self, found: dict[str, Any]) -> None:
         """Go on, from now, with what `read` returned in the part before."""
-        self._before, self.shared = found["energy"], found["shared"]
-        self._start = nvml.energy(self.device)
+        self._energy, self.shared = self._tally(found["energy"]), found["shared"]
+
+    def _tally(self, before: float | None) -> Tally:
+        return Tally(lambda: nvml.energy(self.device), before)
 
 
 def _take(file: Path) -> IO[str] | None:

@@ -52,10 +52,7 @@ def has_gpu() -> bool:
 
 def processor_flags() -> set[str]:
     """Return what Linux says the first processor can do; empty on other systems."""
-    try:
-        lines = CPUINFO.read_text().splitlines()
-    except OSError:
-        return set()
+    lines = _cpuinfo() or []
     return next(({*line.split()} for line in lines if line.startswith("flags")), set())
 
 
@@ -71,9 +68,8 @@ def _processor() -> str:
     Rented machines call every AMD EPYC that, and one kind multiplies bfloat16 twice as fast as
     another.
     """
-    try:
-        lines = CPUINFO.read_text().splitlines()
-    except OSError:
+    lines = _cpuinfo()
+    if lines is None:
         return platform.processor()
     facts: dict[str, str] = {}
     for key, _, value in (line.partition(":") for line in lines):
@@ -82,6 +78,14 @@ def _processor() -> str:
     numbers = {"cpu family": "family", "model": "model"}
     kind = ", ".join(f"{label} {facts[key]}" for key, label in numbers.items() if key in facts)
     return f"{name} ({kind})" if kind else name
+
+
+def _cpuinfo() -> list[str] | None:
+    """Return what Linux says of its processors, by line; None on other systems."""
+    try:
+        return CPUINFO.read_text().splitlines()
+    except OSError:
+        return None
 
 
 def _output(*command: str) -> str | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainstudy import cores, gpu, memory, optimizers, provenance
 from trainstudy.checkpoint import Saved
 from trainstudy.quantities import counted
+from trainstudy.tally import Tally
 from trainstudy.tasks import Task, stream
 
 PLAIN = ("epoch", "step", "learning_rate", "began", "trained")
@@ -44,7 +45,7 @@ class Outcome:
     resumes: int = 0
     places: list[str] = field(default_factory=list)  # where it was computed, one after another
     memory: dict[str, int | None] = field(default_factory=dict)  # peaks over all parts, bytes
-    waited: float | None = None  # seconds for a core, over all parts; see cores.Wait
+    waited: float | None = None  # seconds for a core, over all parts; see cores.waited
     gpu: dict[str, Any] = field(default_factory=dict)  # over all parts; see gpu.Meter
 
     @property
@@ -88,7 +89,7 @@ class State:
         self.scores = torch.zeros(2, task.examples, device=task.device)
         self.augmentation = torch.Generator(task.device)
         self._before, self._start = 0.0, time.perf_counter()
-        self.meter, self.wait = gpu.Meter(task.device, card), cores.Wait()
+        self.meter, self.wait = gpu.Meter(task.device, card), Tally(cores.waited)
 
     def clock(self) -> float:
         """Return the seconds that this run has taken, over all its parts."""
@@ -175,7 +176,7 @@ class State:
             self._restore_random(tensors)
         self._before, self._start = facts["seconds"], time.perf_counter()
         self.meter.go_on(facts["gpu"])
-        self.wait = cores.Wait(facts["waited"])
+        self.wait = Tally(cores.waited, facts["waited"])
 
     def _is_best(self) -> bool:
         """Say whether the weights of the model are those of the best epoch."""

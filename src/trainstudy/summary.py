@@ -345,7 +345,7 @@ def beside_published(results: Results, family: str) -> pd.DataFrame:
     return table.assign(
         away=distance if score == "accuracy" else relative,
         inside=estimates.inside(table.measured, published),
-        reached=distance <= table.half,
+        reached=estimates.reached(table.measured, table.half, published),
     )
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from trainstudy import cores
+from trainstudy.tally import Tally
 
 ROOT = Path(__file__).parents[2]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
 WORK = """
 import os, threading, time
 from trainstudy import cores
+from trainstudy.tally import Tally
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
-wait, ends = cores.Wait(), time.monotonic() + 1.0
+wait, ends = Tally(cores.waited), time.monotonic() + 1.0
 def compute():
     while time.monotonic() < ends:
         sum(range(10_000))
@@ -51,11 +53,11 @@ def thread(folder: Path, number: int, nanoseconds: int) -> None:
 def test_the_wait_is_that_of_all_threads_and_parts_and_not_of_before(tmp_path, monkeypatch):
     monkeypatch.setattr(cores, "THREADS", tmp_path)
     thread(tmp_path, 1, 10**9)
-    first = cores.Wait()
+    first = Tally(cores.waited)
     thread(tmp_path, 1, 3 * 10**9)
     thread(tmp_path, 2, 5 * 10**8)
     assert first.read() == 2.5
-    again = cores.Wait(before=2.5)
+    again = Tally(cores.waited, 2.5)
     assert again.read() == 2.5
     thread(tmp_path, 2, 10**9)
     assert again.read() == 3.0
@@ -66,8 +68,8 @@ def test_the_wait_is_that_of_all_threads_and_parts_and_not_of_before(tmp_path, m
 def test_a_wait_that_is_not_known_of_one_part_is_not_known(tmp_path, monkeypatch):
     monkeypatch.setattr(cores, "THREADS", tmp_path / "none")
     assert cores.waited() is None
-    assert cores.Wait().read() is None
+    assert Tally(cores.waited).read() is None
     monkeypatch.setattr(cores, "THREADS", tmp_path)
     thread(tmp_path, 1, 1)
-    assert cores.Wait(before=None).read() is None
-    assert cores.Wait().read() == 0
+    assert Tally(cores.waited, None).read() is None
+    assert Tally(cores.waited).read() == 0

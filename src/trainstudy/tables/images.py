@@ -26,7 +26,7 @@ def cnn_against_vit(results: Results) -> pd.DataFrame:
         columns.add_reports(table, results, "accuracy", split)
     columns.add_reports(table, results, "parameters", "")
     columns.add(table, "best epoch", columns.by_experiment(runs, "best_epoch"))
-    timed = results.at_main_place(runs.dropna(subset="seconds_total"))
+    timed = results.compared(images, "seconds_total")
     columns.add(table, "total s", columns.by_experiment(timed, "seconds_total"))
     if results.several_places:
         table["seconds of"] = columns.joined(timed, places(timed))

@@ -115,7 +115,8 @@ def _with_differences(table: pd.DataFrame) -> pd.DataFrame:
     table["difference to the nearer"] = pd.Series(distance, dtype=float)
     spread = inside.map({True: "inside", False: "outside"})
     if "measured ±" in table:
-        reached = table["difference to the nearer"].abs() <= table["measured ±"]
+        theirs = table[list(REPORTS)]
+        reached = estimates.reached(table["measured"], table["measured ±"], theirs)
         spread = spread.mask(reached & (spread == "outside"), "outside, one within the interval")
     table.insert(table.columns.get_loc("nearer report"), "spread of A and B", spread)
     for report in REPORTS:
