@@ -106,9 +106,9 @@ def changes(runs: pd.DataFrame) -> list[Change]:
         groups = known.groupby(rest, sort=False).groups.values()
         alike += [(unit, sorted(names)) for names in groups if len(names) > 1]
     starts = Counter(name for _, names in alike for name in names)
+    post = known["model.norm"] == "post"
     found = []
     for unit, names in alike:
-        post = known["model.norm"] == "post"
         plain, *others = sorted(
             names, key=lambda name: (unit == "model.norm" and post[name], -starts[name], name)
         )
