@@ -105,8 +105,12 @@ class Results:
         return runs[places(runs) == self._main_place(runs)]
 
     def _main_place(self, runs: pd.DataFrame) -> str | None:
-        everywhere = self.runs.groupby(places(self.runs)).experiment.nunique()
-        return _commonest(runs, places(runs), everywhere.to_dict())
+        return _commonest(runs, places(runs), self._experiments_at)
+
+    @cached_property
+    def _experiments_at(self) -> dict[str, int]:
+        """How many experiments of the study were run at each place."""
+        return self.runs.groupby(places(self.runs)).experiment.nunique().to_dict()
 
     @cached_property
     def _everything(self) -> pd.DataFrame:
