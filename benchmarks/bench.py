@@ -195,16 +195,16 @@ def main() -> None:
     chosen = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     taken = facts() | {"precision": precision.chosen("auto")}
-    result = taken | {"ceilings": ceilings(device), "cases": _measured(taken)}
+    result = taken | {"ceilings": ceilings(device), "cases": measured(taken, "speed")}
     for case in chosen.cases:
         result["cases"][case] = found = compare(case, chosen.rounds)
         print(row(case, found), flush=True)
         save(result, "speed")  # at once: the next case may run into a limit of time
 
 
-def _measured(taken: dict) -> dict:
+def measured(taken: dict, name: str) -> dict:
     """Return the cases that an earlier call measured in the same place on the same day."""
-    file = results_file("speed")
+    file = results_file(name)
     earlier = json.loads(file.read_text()) if file.exists() else {}
     return earlier["cases"] if taken.items() <= earlier.items() else {}
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
-from bench import WARM_UP, Side, facts, save
+from bench import WARM_UP, Side, facts, measured, save
 
 CASES = {"vit-2": 20, "resnet": 20, "lstm-1": 2}  # steps of a job in one turn
 ROUNDS = 5
@@ -93,19 +93,22 @@ def compare(case: str, steps: int, mps: dict[str, str] | None) -> dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--mps", action="store_true", help="NVIDIA's Multi-Process Service, too")
-    found = {}
-    with service() if parser.parse_args().mps else nullcontext() as mps:
-        for case, steps in CASES.items():
-            found[case] = compare(case, steps, mps)
-            alone, *others = found[case].items()
+    chosen = parser.parse_args()
+    taken = facts()
+    result = taken | {"cases": measured(taken, "sharing")}
+    with service() if chosen.mps else nullcontext() as mps:
+        for case in chosen.cases:
+            result["cases"][case] = found = compare(case, CASES[case], mps)
+            alone, *others = found.items()
             print(
                 f"{case}: {alone[0]} {alone[1]:.2f} steps/s",
                 *(f"{name} {rate:.2f} ({rate / alone[1]:.2f}×)" for name, rate in others),
                 sep=", ",
                 flush=True,
             )
-            save(facts() | {"cases": found}, "sharing")  # at once: time may run out
+            save(result, "sharing")  # at once: time may run out
 
 
 if __name__ == "__main__":

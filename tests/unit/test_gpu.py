@@ -119,7 +119,7 @@ def test_a_killed_run_gives_its_card_back(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)],
         stdout=subprocess.PIPE,
         text=True,
-        env={"PYTHONPATH": str(Path(gpu.__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(gpu.__file__).parents[1])},
     )
     assert run.stdout.readline() == "sits\n"
     with claim(["GPU-a"], tmp_path) as beside:
