@@ -10,7 +10,10 @@ from trainstudy import nvml
 
 
 def forget_peaks(device: torch.device) -> None:
-    """Let the peaks of PyTorch's allocator begin anew, where the device has one."""
+    """Let the peaks of PyTorch's allocator begin anew, where the device has one.
+
+    That of reserved memory begins with what is reserved now, by whatever was computed before.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 

@@ -25,6 +25,12 @@ def ask(device: torch.device, question: str) -> Any:
 
 
 def energy(device: torch.device) -> float | None:
-    """Return the energy that a GPU has taken since its driver was loaded, in joules."""
+    """Return the energy that a GPU has taken since its driver was loaded, in joules.
+
+    None, too, where it is divided (MIG), since the driver counts the energy of all parts together.
+    """
+    divided, _ = ask(device, "nvmlDeviceGetMigMode") or (0, 0)  # now, after the next reset
+    if divided:
+        return None
     millijoules = ask(device, "nvmlDeviceGetTotalEnergyConsumption")
     return None if millijoules is None else millijoules / 1000

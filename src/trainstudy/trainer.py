@@ -118,7 +118,8 @@ def _train_epoch(
     advance.learner.train()
     if state.step == 0:
         state.begin_epoch()
-    # Peaks are those of training steps after this process's first, and not of evaluation.
+    # Peaks of tensors are those of training steps after this process's first, not of evaluation,
+    # which leaves what it took reserved.
     memory.forget_peaks(task.device)
     counting = max(advance.taken, WARM_UP_STEPS)
     for step, rows in enumerate(task.rows(epoch)[state.step :], start=state.step):

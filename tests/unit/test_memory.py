@@ -17,15 +17,21 @@ class NVMLError(Exception):
 
 
 def driver(
-    *processes: tuple[int, int | None], millijoules: int = 0, broken: bool = False
+    *processes: tuple[int, int | None],
+    millijoules: int = 0,
+    broken: bool = False,
+    divided: bool | None = False,
 ) -> SimpleNamespace:
-    """Return a stand-in for pynvml with processes (pid, bytes) on the GPU abcd."""
+    """Return a stand-in for pynvml with processes (pid, bytes) on the GPU abcd.
+
+    `broken`: it answers no question. `divided`: by MIG; None: a GPU that cannot be.
+    """
     running = [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in processes]
 
     def telling(answer):
         def tell(handle: str):
             assert handle == "handle of GPU-abcd"
-            if broken:
+            if broken or answer is None:
                 raise NVMLError
             return answer
 
@@ -37,6 +43,7 @@ def driver(
         nvmlDeviceGetHandleByUUID=lambda name: f"handle of {name}",
         nvmlDeviceGetComputeRunningProcesses=telling(running),
         nvmlDeviceGetTotalEnergyConsumption=telling(millijoules),
+        nvmlDeviceGetMigMode=telling(None if divided is None else [int(divided), 0]),
     )
 
 
@@ -104,10 +111,17 @@ def test_what_the_driver_does_not_tell_stays_empty(cuda, monkeypatch, module):
 
 
 @pytest.mark.usefixtures("cuda")
-def test_energy_is_what_the_driver_counts_in_joules(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", driver(millijoules=1_500))
+@pytest.mark.parametrize("divided", [False, None])
+def test_energy_is_what_the_driver_counts_in_joules(monkeypatch, divided):
+    monkeypatch.setitem(sys.modules, "pynvml", driver(millijoules=1_500, divided=divided))
     assert nvml.energy(GPU) == 1.5
     assert nvml.energy(torch.device("cpu")) is None
+
+
+@pytest.mark.usefixtures("cuda")
+def test_energy_of_a_divided_gpu_is_not_laid_on_one_run(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", driver(millijoules=1_500, divided=True))
+    assert nvml.energy(GPU) is None
 
 
 @pytest.mark.usefixtures("cuda")
