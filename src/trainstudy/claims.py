@@ -22,6 +22,7 @@ from trainstudy.results import (
     held_out,
     is_cost,
     learned_instead,
+    of_several_codes,
     places,
 )
 
@@ -100,6 +101,8 @@ def evaluate(claim: dict, results: Results) -> Verdict:
         told.append(f"Undecided: {'; '.join(text for _, text in departures)}.")
     if len(made) == 1 and results.several_places:
         told.append(f"Measured on {made[0]}.")
+    if made and of_several_codes(rows.dropna(subset=column)):
+        told.append("By several versions of the code.")
     if len(computed := sorted(rows.precision.dropna().unique())) > 1:
         told.append(f"Computed in {' and '.join(computed)}.")
     measured_on = ", ".join(sorted({results.data[name] for name in rows.experiment})) or "–"

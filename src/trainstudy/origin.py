@@ -38,7 +38,7 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _code_of_several(runs: pd.DataFrame) -> str:
     """Name the families whose runs on one data set were made by several versions of the code."""
-    counts = results.code_versions(runs).groupby([runs.family, runs.dataset]).nunique()
+    counts = results.code_versions(runs)
     several = counts[counts > 1].sort_index(level="family", key=results.by_family)
     return "; ".join(
         f"{results.FAMILIES[family]} on {dataset}: {count} versions"

@@ -242,8 +242,16 @@ def places(runs: pd.DataFrame) -> pd.Series:
 
 
 def code_versions(runs: pd.DataFrame) -> pd.Series:
-    """Return by which code every run was made: its digest or, without one, its commit."""
-    return runs.code.fillna(runs.commit)
+    """Return by how many versions of the code runs were made, by family and data set.
+
+    Versions differ in the digest of the code or, where a run recorded none, in the commit.
+    """
+    return runs.code.fillna(runs.commit).groupby([runs.family, runs.dataset]).nunique()
+
+
+def of_several_codes(runs: pd.DataFrame) -> bool:
+    """Say whether runs that should be of one code, as family and data set are, are of several."""
+    return bool((code_versions(runs) > 1).any())
 
 
 def _at_usual_places(

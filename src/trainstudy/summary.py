@@ -16,10 +16,10 @@ from trainstudy.results import (
     REPORTS,
     SCORE,
     Results,
-    code_versions,
     finished,
     held_out,
     of_images,
+    of_several_codes,
     on_main_dataset,
     places,
 )
@@ -129,7 +129,7 @@ def _fastest(results: Results, experiments: set[str]) -> Markup:
     if own.empty:
         return Markup("No run was timed.")
     notes = [f"on {places(own).iloc[0]}"] if results.several_places else []
-    notes += ["by several versions of the code"] if code_versions(own).nunique() > 1 else []
+    notes += ["by several versions of the code"] if of_several_codes(own) else []
     where = Markup(" ({})").format(", ".join(notes)) if notes else ""
     seconds = _means(own, "seconds_training").sort_values()
     if len(seconds) == 1:

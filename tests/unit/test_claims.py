@@ -435,6 +435,22 @@ def test_times_are_of_the_machine_where_all_of_a_claim_were_run(tmp_path):
     assert found.numbers.endswith("Measured on Abacus 9, 2 cores, 1 thread.")
 
 
+def test_costs_by_several_versions_of_the_code_are_compared_and_it_is_said(tmp_path):
+    def numbers(column="seconds_training", **changes):
+        runs = [
+            a_run("vit-a", seconds_training=5.0, code="1"),
+            a_run("vit-b", seconds_training=10.0, code="2") | changes,
+        ]
+        found = claims.evaluate(claim(of=column, are="less"), frames(tmp_path, runs))
+        return found.verdict, "By several versions of the code." in found.numbers
+
+    assert numbers() == ("supported", True)
+    assert numbers(code="1") == ("supported", False)
+    assert numbers("validation_accuracy_last")[1] is False  # no cost
+    # A family has code of its own.
+    assert numbers(family="cnn") == ("supported", False)
+
+
 def test_memory_of_several_gpus_decides_nothing(tmp_path):
     runs = [
         a_run("vit-a", memory_process=2**30, device="NVIDIA H100"),

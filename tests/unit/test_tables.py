@@ -491,6 +491,17 @@ def test_memory_of_a_gpu_is_shown_though_most_seeds_had_none(tmp_path):
         assert build(name, inputs)[column].to_dict() == {"vit-a": 62, "vit-b": 62}
 
 
+def test_memory_names_the_machines_that_its_numbers_are_of(tmp_path):
+    runs = [
+        a_run("vit-a", 1, memory_resident=2**30), a_run("vit-a", 2, memory_resident=2**30),
+        a_run("vit-a", 3, memory_allocated=2**26, device="NVIDIA H100"),
+        a_run("vit-b", memory_resident=2**30),
+    ]  # fmt: skip
+    machine = build("memory", study(tmp_path, runs)).machine
+    assert machine["vit-a"] == "Abacus 9, 2 cores; NVIDIA H100"
+    assert machine["vit-b"] == "Abacus 9, 2 cores"
+
+
 def test_seconds_of_compiling_stand_apart_where_they_were_measured(tmp_path):
     inputs = study(tmp_path, [a_run("vit-a"), a_run("vit-b")])
     inputs.runs["seconds_compiling"] = [7.5, None]

@@ -20,8 +20,8 @@ from trainstudy.results import (
     LOWER_IS_BETTER,
     SCORE,
     Results,
-    code_versions,
     finished,
+    of_several_codes,
     places,
 )
 
@@ -157,7 +157,7 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
     first, *others = estimates.as_quick(runs.to_dict())
     equal = f"; perhaps as short: {', '.join(str(chosen[n]) for n in others)}"
     where = f"; on {made[0]}" if results.several_places else ""
-    where += "; by several versions of the code" if code_versions(timed).nunique() > 1 else ""
+    where += "; by several versions of the code" if of_several_codes(timed) else ""
     seconds = f"{fmean(runs[first]):.3g} s"
     quick = f"{label}: {chosen[first]}{equal if others else ''}{where}"
     return f"{text}; shortest epochs {seconds} ({quick})."

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from trainstudy import comparisons, estimates
-from trainstudy.results import SCORES, Results, code_versions, finished, places
+from trainstudy.results import SCORES, Results, finished, of_several_codes, places
 
 
 def single_changes(results: Results) -> pd.DataFrame:
@@ -38,8 +38,8 @@ def single_changes(results: Results) -> pd.DataFrame:
         both = pd.concat(timed)
         made = places(both).unique()
         if all(seconds) and len(made) == 1:
-            several = code_versions(both).nunique() > 1
-            row["machine"] = made[0] + (", several versions of the code" if several else "")
+            several = ", several versions of the code" if of_several_codes(both) else ""
+            row["machine"] = made[0] + several
             added, half = estimates.difference(*seconds)
             name = "difference of total seconds"
             row |= {name: added, f"{name} ±": half}

@@ -147,7 +147,9 @@ def memory(results: Results) -> pd.DataFrame:
         values = results.published_values(report, "gpu_memory", "train")
         if len(values):
             table[f"{report}: GPU memory, {how} ({unit})"] = values
-    columns.add_notes(table, results, _with(runs, [*MEASURES]))
+    measured = _with(runs, [*MEASURES])
+    table["machine"] = columns.joined(measured, machines(measured))
+    columns.add_notes(table, results, measured)
     return table.reset_index()
 
 
