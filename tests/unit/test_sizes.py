@@ -203,6 +203,14 @@ def test_runs_that_differ_in_what_does_not_matter_share_a_prediction(monkeypatch
     assert rows[0]["total"] == rows[1]["total"] < rows[2]["total"]
 
 
+def test_float32_takes_more_than_bfloat16():
+    sgd = optimizer("sgd")
+    runs = {name: VIT | sgd | {"precision": name} for name in ("bf16", "fp32")}
+    half, full = sizes.predict(runs, MANIFESTS)
+    assert half["activations"] < full["activations"]
+    assert half["parameters"] == full["parameters"]
+
+
 def test_without_momentum_that_optimizer_keeps_nothing():
     plain = optimizer("momentum")["optimizer"]
     runs = {

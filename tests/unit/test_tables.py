@@ -180,14 +180,17 @@ def test_measured_scores_stand_beside_both_reports_with_their_differences(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("scores", "spread"),
+    ("scores", "spread", "nearer"),
     [
-        ((0.62, 0.67), "outside, one within the interval"),  # of A's 62 and B's 63 %
-        ((0.660, 0.661), "outside"),
-        ((0.60, 0.65, 0.625), "inside"),
+        ((0.62, 0.67), "outside, one within the interval", "B"),  # of A's 62 and B's 63 %
+        ((0.660, 0.661), "outside", "B"),
+        ((0.600, 0.601), "outside", "A"),
+        ((0.60, 0.65, 0.624), "inside", "A"),
     ],
 )
-def test_an_interval_that_reaches_a_report_is_told_from_one_that_does_not(tmp_path, scores, spread):
+def test_an_interval_that_reaches_a_report_is_told_from_one_that_does_not(
+    tmp_path, scores, spread, nearer
+):
     runs = [a_run("vit-a", seed) for seed in range(len(scores))]
     metrics = [
         row
@@ -196,7 +199,8 @@ def test_an_interval_that_reaches_a_report_is_told_from_one_that_does_not(tmp_pa
     ]
     results = study(tmp_path, runs, metrics, reports=FIGURES)
     table = build("vit-against-reports", results)
-    assert row_of(table, "vit-a", "validation", "accuracy")["spread of A and B"] == spread
+    row = row_of(table, "vit-a", "validation", "accuracy")
+    assert (row["spread of A and B"], row["nearer report"]) == (spread, nearer)
 
 
 def test_a_report_that_alone_has_a_figure_is_the_nearer_one_if_there_is_a_measured_one(tmp_path):
