@@ -174,9 +174,10 @@ def test_every_data_set_says_how_large_it_is(name):
         assert dataset.VOCABULARY > 0
     if dataset.EMBEDDED:
         arrays, manifest = dataset.prepare({})
-        train = arrays["train.tokens" if dataset.KIND == "text" else "train.images"]
-        assert len(train) == pytest.approx(dataset.EXAMPLES, rel=0.1)
-        if dataset.KIND == "images":
+        if dataset.KIND == "text":  # that of Python, which grows from release to release
+            assert 0.9 < len(arrays["train.tokens"]) / dataset.EXAMPLES < 1.6
+        else:
+            assert len(arrays["train.images"]) == dataset.EXAMPLES
             held_out = {split: len(arrays[f"{split}.images"]) for split in ("validation", "test")}
             assert held_out == dataset.HELD_OUT
         assert manifest.get("vocabulary", 0) in (0, getattr(dataset, "VOCABULARY", 0) + 1)

@@ -8,7 +8,7 @@ EMBEDDED = True
 ORIGIN = "Python's own language reference, as embedded in the interpreter (pydoc_data.topics)"
 SOURCES: dict = {}
 VOCABULARY = 2_000  # of the BPE that is trained on the training part
-EXAMPLES = 101_000  # about: the text differs a little between releases of Python
+EXAMPLES = 101_000  # about, with Python 3.11; 139,000 with 3.14, as the text grows
 
 SPLIT_SEED = 42
 
