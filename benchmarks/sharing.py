@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--mps", action="store_true", help="NVIDIA's Multi-Process Service, too")
     chosen = parser.parse_args()
-    taken = facts()
+    taken = facts() | {"mps": chosen.mps}  # cases of other arrangements make no table together
     result = taken | {"cases": measured(taken, "sharing")}
     with service() if chosen.mps else nullcontext() as mps:
         for case in chosen.cases:
