@@ -85,8 +85,9 @@ def visit(browser):
     """
     windows, wrong = [], []
 
-    def open_file(file: Path, **options):
+    def open_file(file: Path, before: str = "", **options):
         window = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        window.add_init_script(before)
         windows.append(window)
         page = window.new_page()
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))

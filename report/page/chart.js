@@ -6,6 +6,7 @@
   const MARGIN = { top: 10, right: 14, bottom: 46, left: 66 };
   const HEIGHT = 380;
   const NEAR = 40; // pixels between the pointer and the point it means
+  const EMPTY = "Nothing to show: choose runs and a split.";
   // The markers of the drawn figures, by matplotlib's letters, as paths around 0.
   const MARKERS = {
     o: "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", s: "M-3-3h6v6h-6z", "^": "M0-4L4 3h-8z", v: "M0 4L4-3h-8z",
@@ -169,7 +170,7 @@
       this.svg = element(this.plot, "svg", { width, height: HEIGHT, "aria-hidden": "true", focusable: "false" });
       this.lines = this.curves();
       if (!this.lines.length) {
-        element(this.svg, "text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "Nothing to show: choose runs and a split.");
+        element(this.svg, "text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, EMPTY);
         return;
       }
       const points = this.lines.flatMap((line) => line.points);
@@ -266,6 +267,10 @@
     }
 
     say(curve, index) {
+      if (!this.lines.length) {
+        this.spoken.textContent = EMPTY;
+        return;
+      }
       this.show(curve, index);
       this.spoken.textContent = [...this.tip.children].map((part) => part.textContent).join(", ");
     }
@@ -301,5 +306,7 @@
     }
   }
 
-  document.querySelectorAll(".chart").forEach((box) => new Chart(box));
+  // Without it lines would have no colour; the figure that stands there instead has.
+  if (CSS.supports("color", "light-dark(red, red)"))
+    document.querySelectorAll(".chart").forEach((box) => new Chart(box));
 })();

@@ -3,7 +3,8 @@
 A claim compares a quantity of runs (`of`: a column of runs.parquet, or one of results.facts) with
 that of other runs or with a number. With several seeds the 95 % interval of the difference decides;
 with one seed there is none, and a difference within the `margin` decides nothing, nor does one of
-times that equal runs may show, nor one of accuracies that so few images leave to chance.
+times that equal runs may show. With any number of seeds one of accuracies decides nothing that so
+few images leave to chance.
 """
 
 import itertools
@@ -158,7 +159,7 @@ def _departures(claim: dict, rows: pd.DataFrame) -> list[str]:
         known = f"not on {data_of}" if data_of else "which no report used"
         found.append(f"measured on {_listed(others.dataset)}, {known}")
     learned = rows[learned_instead(rows)]
-    if len(learned):
+    if len(learned) and not data_of:
         found.append(f"learned embedding, not GPT-1's: {_listed(learned.experiment)}")
     wanted = rows.experiment.map(_epochs(claim))
     # One that stopped early has fewer than were asked for; what diverged says so by itself.
@@ -254,11 +255,11 @@ class _Step:
             mean, half = estimates.interval(ours)
             means, distance = (mean, float(other)), mean - other
         chance = None
-        if half is None and images:
+        if images:
             shares = means if isinstance(other, str) else means[:1]
             chance = estimates.sampling(shares, images)
         margin = _margin(claim.get("margin", 0), means[1])
-        by, error = claim.get("by", 0), half or chance or 0.0
+        by, error = claim.get("by", 0), max(half or 0.0, chance or 0.0)
         match claim["are"]:
             case "equal":
                 beyond, within = abs(distance) - error > margin, abs(distance) + error <= margin
@@ -282,16 +283,22 @@ class _Step:
         """Return how sure the difference is."""
         if self.column in EXACT:
             return ""
-        if self.chance is not None:
+        said = self._of_seeds()
+        if self.chance and self.chance > (self.half or 0.0):
             points = f"{100 * self.chance:.1f} points"
-            return f" (one seed; {self.images:,} images leave ± {points} to chance)"
+            said += f"; {self.images:,} images leave ± {points} to chance"
+        elif self.half is None:
+            said += ", no interval"
+        return f" ({said})"
+
+    def _of_seeds(self) -> str:
         if self.half is None:
-            return " (one seed, no interval)"
+            return "one seed"
         if self.half == 0:
-            return " (the same with every seed)"
+            return "the same with every seed"
         ends = (self.distance - self.half, self.distance + self.half)
         low, high = (quantities.difference(end, self.column, sign="+") for end in ends)
-        return f" (95 % interval of the difference {low.partition(' ')[0]} to {high})"
+        return f"95 % interval of the difference {low.partition(' ')[0]} to {high}"
 
 
 def _margin(margin: float | str, value: float) -> float:

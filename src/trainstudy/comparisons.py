@@ -101,6 +101,7 @@ def changes(runs: pd.DataFrame) -> list[Change]:
     for column in known:
         units.setdefault(_unit(column), []).append(column)
     alike: list[tuple[str, list[str]]] = []
+    del units["dataset"]  # on other data other scores and seconds are no effect of a setting
     for unit, varied in units.items():
         rest = _values(known.drop(columns=varied))
         groups = known.groupby(rest, sort=False).groups.values()
@@ -158,9 +159,10 @@ def panels(runs: pd.DataFrame, family: str) -> list[Comparison]:
         if left & {*one.experiments}:
             found.append(one)
             left -= {*one.experiments}
-    if left:
-        title = "the other runs" if found else "all runs"
-        found.append(Comparison("others", family, title, tuple(sorted(left))))
+    title = "the other runs" if found else "all runs"
+    for dataset, names in own[own.experiment.isin(left)].groupby("dataset").experiment:
+        where = f" on {dataset}" if own.dataset.nunique() > 1 else ""
+        found.append(Comparison("others", family, title + where, tuple(sorted({*names}))))
     return found
 
 

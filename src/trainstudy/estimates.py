@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, variance
+from statistics import fmean, stdev
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ def interval(values: Sequence[float]) -> tuple[float, float | None]:
     mean = fmean(values) if count else math.nan
     if count < 2 or not math.isfinite(mean):
         return mean, None
-    return mean, _quantile(count - 1) * math.sqrt(variance(values) / count)
+    return mean, _quantile(count - 1) * stdev(values) / math.sqrt(count)
 
 
 def intervals(values: pd.Series) -> pd.DataFrame:
@@ -45,14 +45,16 @@ def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, flo
     distance = fmean(one) - fmean(other)
     if min(len(one), len(other)) < 2 or not math.isfinite(distance):
         return distance, None
-    shares = [variance(values) / len(values) for values in (one, other)]
-    error = sum(shares)
+    # No squares: those of a perplexity far from convergence would be beyond all numbers.
+    errors = [stdev(values) / math.sqrt(len(values)) for values in (one, other)]
+    error = math.hypot(*errors)
     if error == 0:
         return distance, 0.0
-    freedom = error**2 / sum(
-        share**2 / (len(values) - 1) for share, values in zip(shares, (one, other), strict=True)
+    freedom = 1 / sum(
+        (own / error) ** 4 / (len(values) - 1)
+        for own, values in zip(errors, (one, other), strict=True)
     )
-    return distance, _quantile(freedom) * math.sqrt(error)
+    return distance, _quantile(freedom) * error
 
 
 def doubt_of_times(one: Sequence[float], other: Sequence[float]) -> float:
@@ -80,16 +82,14 @@ def doubt_of_scores(
 ) -> float:
     """Return by how much the means of two scores have to differ before the difference counts.
 
-    Half its 95 % interval (see difference) or, with one value, what a sample of `count` images
-    leaves to chance of an accuracy (see sampling; None: exact), and of a perplexity
-    SPREAD_OF_PERPLEXITIES of the other.
+    Half its 95 % interval (see difference); with one value of a perplexity SPREAD_OF_PERPLEXITIES
+    of the other. Of an accuracy at least what a sample of `count` images leaves to chance (see
+    sampling; None: exact), since all seeds are scored on the same images.
     """
     _, half = difference(one, other)
-    if half is not None:
-        return half
-    if score == "perplexity":
+    if half is None and score == "perplexity":
         return SPREAD_OF_PERPLEXITIES * fmean(other)
-    return sampling([fmean(one), fmean(other)], count) if count else 0.0
+    return max(half or 0.0, sampling([fmean(one), fmean(other)], count) if count else 0.0)
 
 
 def sampling(shares: Sequence[float], count: int) -> float:
@@ -124,10 +124,10 @@ def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return how the loss (nat) of every run parted from its training loss.
 
     `gap` is validation minus training loss, in the best and in the last epoch; `growth` their
-    difference; `rise` the validation loss of the last epoch relative to the lowest, minus 1. The
-    best epoch is that of the lowest validation loss. Verdict: "over-fitted" where the loss rose by
-    more than 2 % since an epoch that lies three or more back, while the training loss fell on, else
-    "not over-fitted"; "too short" before the fourth epoch.
+    difference; `rise` the validation loss of the last epoch relative to the lowest, minus 1, or 0
+    where that is not of three or more epochs before. The best epoch is that of the lowest
+    validation loss. Verdict: "over-fitted" where the loss rose by more than 2 % while the training
+    loss fell on, else "not over-fitted"; "too short" before the fourth epoch.
     """
     loss = metrics[(metrics.metric == "loss") & metrics.split.isin(["train", "validation"])]
     keys = ["experiment", "seed"]
@@ -138,10 +138,9 @@ def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
         curve = curve.droplevel(keys)
         best, last = curve.validation.idxmin(), curve.index[-1]
         gap = curve.validation - curve.train
-        rise = curve.validation[last] / curve.validation[best] - 1
-        fell = curve.train[last] < curve.train[best]
         since = len(curve.loc[best:]) - 1
-        over = rise > RISE and fell and since >= SINCE
+        rise = curve.validation[last] / curve.validation[best] - 1 if since >= SINCE else 0.0
+        over = rise > RISE and curve.train[last] < curve.train[best]
         verdict = "over-fitted" if over else "not over-fitted"
         rows.append(
             dict(zip(keys, key, strict=True))

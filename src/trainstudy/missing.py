@@ -1,5 +1,6 @@
-"""Which experiments of the configuration a result set does not hold, and how to add them."""
+"""Which experiments a result set lacks, and the commands that add them or repeat a run."""
 
+import re
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -38,6 +39,18 @@ def of(
     ]
 
 
+def repeating(
+    study: str, files: Sequence[str] = (), typed: Sequence[str] = (), kept: Path | None = None
+) -> str | None:
+    """Return the command that makes one run again, with EXPERIMENT and SEED for it to be filled in.
+
+    `study` as the configuration names it, the others as in `of`; no command where `of` has none.
+    """
+    call = _call(1, ["EXPERIMENT"], files, typed, kept)
+    target = f"results/{kept.name if kept else study}/runs/EXPERIMENT/SEED/run.parquet"
+    return f"{call} -- {target}" if call else None
+
+
 def _selection(config: dict, runs: Collection[str], added: Collection[str]) -> list[str]:
     """Return what selects `runs` and `added`: whole groups where possible, else single names."""
     wanted = {*runs, *added}
@@ -50,11 +63,18 @@ def _selection(config: dict, runs: Collection[str], added: Collection[str]) -> l
 def _command(
     select: Sequence[str], files: Sequence[str], typed: Sequence[str], kept: Path | None
 ) -> str | None:
+    call = _call(4, select, files, typed, kept)
+    return f"{call} && make keep KEPT={kept.name}" if call and kept else call
+
+
+def _call(
+    cores: int, select: Sequence[str], files: Sequence[str], typed: Sequence[str], kept: Path | None
+) -> str | None:
+    """Return a call of Snakemake with the settings of this one, but for passwords in addresses."""
     if kept and kept.parent != KEPT:
         return None
     typed = [f"study={kept.name}"] if kept else typed
-    words = ["snakemake", "--cores", "4"]
+    words = ["snakemake", "--cores", str(cores)]
     words += ["--configfile", *files] if files else []
-    others = [word for word in typed if not word.startswith("select=")]
-    command = shlex.join([*words, "--config", *others, f"select=[{','.join(select)}]"])
-    return f"{command} && make keep KEPT={kept.name}" if kept else command
+    others = [re.sub("//[^/]*@", "//", word) for word in typed if not word.startswith("select=")]
+    return shlex.join([*words, "--config", *others, f"select=[{','.join(select)}]"])

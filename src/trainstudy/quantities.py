@@ -16,11 +16,12 @@ QUANTITIES = {
     "memory_process": "GPU memory of the whole process",
     "memory_device": "GPU memory of all processes",
     "memory_predicted": "predicted peak of GPU memory",
-    "rise": "rise of the validation loss above its lowest, last epoch",
+    "rise": "rise of the validation loss since its lowest, three or more epochs before the last",
     "gap_best": "validation minus training loss, epoch of the best validation loss",
     "gap_last": "validation minus training loss, last epoch",
     "gap_growth": "growth of validation minus training loss since the best epoch",
 }
+LARGE = 1e12  # beyond, nothing but the perplexity of a model that learned nothing
 UNITS = {"memory": " MiB", "seconds": " s", "loss": " nat", "gap": " nat"}
 
 
@@ -64,8 +65,8 @@ def written(value: float, column: str, sign: str = "") -> str:
 
 
 def number(value: float, sign: str = "") -> str:
-    """Return a number in four digits, a larger one whole and never with an exponent."""
-    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4g}"
+    """Return a number in four digits, a larger one whole, with an exponent from LARGE on."""
+    return f"{value:{sign},.0f}" if 1000 <= abs(value) < LARGE else f"{value:{sign}.4g}"
 
 
 def counted(number: float, noun: str) -> str:

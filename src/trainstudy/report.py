@@ -28,14 +28,15 @@ def render(
     figures: Path,
     results: Results,
     missing: list[dict],
+    repeating: str | None,
     declared: int,
 ) -> str:
     """Return the page.
 
     `page` is the folder of template, style and scripts, `contents` all items that a study may show,
     `captions` the folder of their .rst texts, `figures` that of the SVG files with the texts and
-    numbers beside them, `missing` what missing.of returns, `declared` the number of experiments in
-    the configuration, selected or not.
+    numbers beside them, `missing` and `repeating` what missing.of and missing.repeating return,
+    `declared` the number of experiments in the configuration, selected or not.
     """
     families = {*results.runs.family}
     shown = {name: item for name, item in contents.items() if families & {*item["families"]}}
@@ -55,6 +56,7 @@ def render(
         summary=summary.sentences(results, declared),
         sections=_sections(contents, items),
         missing=missing,
+        repeating=repeating,
         learned=bool(learned_instead(results.runs).any()),
         families=FAMILIES,
         provenance=[(title, _table(t)) for title, t in origin.tables(results.runs).items()],

@@ -309,6 +309,12 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[done | ~done.groupby(runs.experiment).transform("any")]
 
 
+def diverged(runs: pd.DataFrame) -> list[str]:
+    """Name the experiments of which no run finished, since all diverged."""
+    counts = finished(runs)
+    return sorted({*counts.experiment[counts.status == "diverged"]})
+
+
 def held_out(datasets: Collection[str], split: str) -> int | None:
     """Return how many images the smallest of some data sets has in a split; None for text."""
     known = [data.find(name) for name in datasets if name in data.names()]  # perhaps no longer

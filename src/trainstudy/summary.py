@@ -60,7 +60,7 @@ def _family(results: Results, family: str) -> Markup:
         return Markup("<strong>{}.</strong> No run finished.").format(FAMILIES[family])
     parts = [
         _best(runs, SCORE[family]),
-        _fastest(results, {*runs.experiment}),
+        _fastest(results, {*on_main_dataset(runs).experiment}),
         _published(results, family),
     ]
     return Markup("<strong>{}.</strong> {}").format(FAMILIES[family], Markup(" ").join(parts))
@@ -122,10 +122,11 @@ def _may_be_equal(score: str, one: list[float], other: list[float], images: int 
 def _fastest(results: Results, experiments: set[str]) -> Markup:
     """Say which experiment trains fastest and which slowest, by seconds per training epoch.
 
-    Of those that the reports timed, where there are any.
+    Of those that the reports timed, where any was timed here.
     """
-    told = experiments & results.timed_by_reports
-    own = results.compared(told or experiments, "seconds_training")
+    own = results.compared(experiments & results.timed_by_reports, "seconds_training")
+    told = len(own) > 0
+    own = own if told else results.compared(experiments, "seconds_training")
     if own.empty:
         return Markup("No run was timed.")
     notes = [f"on {places(own).iloc[0]}"] if results.several_places else []

@@ -46,6 +46,11 @@ def test_a_schedule_is_one_change_and_nothing_is_none(tmp_path):
     }
 
 
+def test_other_data_are_no_change_of_a_setting(tmp_path):
+    runs = [a_run("vit-a"), a_run("vit-b", dataset="digits")]
+    assert comparisons.changes(frames(tmp_path, runs).runs) == []
+
+
 def test_experiments_that_agree_in_all_are_no_change(tmp_path):
     assert comparisons.changes(frames(tmp_path, [a_run("vit-a"), a_run("vit-b")]).runs) == []
 
@@ -213,6 +218,20 @@ def test_a_run_that_diverged_is_in_no_difference(tmp_path):
     (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
     assert row["difference of validation accuracy"] == pytest.approx(0.1)
     assert row["difference of total seconds"] == 0
+
+
+def test_a_change_of_which_every_run_diverged_says_so_and_saves_no_seconds(tmp_path):
+    runs = [
+        with_scores("vit-a", 0.6, seconds_total=300.0),
+        with_scores("vit-b", 0.3, label_smoothing=0.1, status="diverged", seconds_total=40.0),
+        with_scores("vit-c", 0.7, epochs=20, seconds_total=600.0),
+    ]
+    table = tables.build("single-changes", frames(tmp_path, runs)).set_index("with")
+    assert table.diverged["vit-b"] == "vit-b"
+    assert table["difference of validation accuracy"]["vit-b"] == pytest.approx(-0.3)
+    assert pd.isna(table["difference of total seconds"]["vit-b"])
+    assert pd.isna(table.diverged["vit-c"])
+    assert table["difference of total seconds"]["vit-c"] == 300
 
 
 def test_tables_of_changes_may_be_empty(tmp_path):

@@ -102,6 +102,10 @@ def test_families_and_data_sets_are_never_mixed(tmp_path):
     )
     assert comparisons.find(runs, "optimizers") == []
     assert comparisons.find(runs, "depth") == []
+    assert [(one.title, one.experiments) for one in comparisons.panels(runs, "lstm")] == [
+        ("all runs on pydocs", ("lstm-b",)),
+        ("all runs on wikitext2", ("lstm-a",)),
+    ]
 
 
 def test_runs_from_before_a_setting_compare_with_those_that_leave_it_off(tmp_path):

@@ -57,8 +57,17 @@ def test_single_shares_differ_beyond_what_the_sample_leaves_to_chance():
     chance = estimates.sampling([0.6, 0.7], 5_000)
     assert estimates.doubt_of_scores("accuracy", [0.6], [0.7], 5_000) == chance
     assert estimates.doubt_of_scores("accuracy", [0.6], [0.7], None) == 0  # exact
-    assert estimates.doubt_of_scores("accuracy", [0.6, 0.6], [0.7, 0.7], 5_000) == 0  # as seeds
     assert estimates.doubt_of_scores("perplexity", [90.0], [200.0], None) == 2
+
+
+def test_seeds_that_agree_are_still_scored_on_the_same_images():
+    chance = estimates.sampling([0.6, 0.7], 5_000)
+    alike, apart = [0.7, 0.7], [0.5, 0.9]
+    assert estimates.doubt_of_scores("accuracy", [0.6, 0.6], alike, 5_000) == chance
+    _, half = estimates.difference([0.6, 0.6], apart)
+    assert half > chance
+    assert estimates.doubt_of_scores("accuracy", [0.6, 0.6], apart, 5_000) == half
+    assert estimates.doubt_of_scores("accuracy", [0.6, 0.6], alike, None) == 0  # exact
 
 
 def test_how_far_a_figure_is_is_a_share_of_the_nearer_published_one():
@@ -112,6 +121,14 @@ def test_what_is_beyond_numbers_has_no_interval():
     assert estimates.difference([math.inf, 1.0], [1.0, 2.0]) == (math.inf, None)
 
 
+@pytest.mark.parametrize("size", [1e80, 1e160, 1e300, 1e-300])
+def test_perplexities_of_any_size_have_an_interval(size):
+    mean, half = estimates.interval([size, 2 * size])
+    assert (mean, half) == pytest.approx((1.5 * size, 6.3531 * size), rel=1e-4, abs=0)
+    distance, half = estimates.difference([size, 2 * size], [3 * size, 4 * size])
+    assert (distance, half) == pytest.approx((-2 * size, 3.0424 * size), rel=1e-4, abs=0)
+
+
 def test_seeds_that_agree_exactly_leave_no_doubt():
     assert estimates.difference([3.0, 3.0], [1.0, 1.0]) == (2.0, 0.0)
 
@@ -129,7 +146,7 @@ def parted(train: list[float], validation: list[float]) -> pd.Series:
 
 
 def test_over_fitting_by_hand():
-    row = parted([2.0, 1.5, 1.2, 1.0, 0.5], [2.5, 2.0, 2.1, 2.09, 2.2])
+    row = parted([2.0, 1.5, 1.2, 1.0, 0.5], [2.5, 2.0, 2.1, 2.08, 2.2])
     assert row.best_loss_epoch == 2
     assert row.last_epoch == 5
     assert row.loss_lowest == 2.0
@@ -155,6 +172,12 @@ def test_over_fitting_by_hand():
 )
 def test_the_verdict_follows_its_rule(train, validation, verdict):
     assert parted(train, validation).verdict == verdict
+
+
+def test_a_rise_since_one_of_the_last_epochs_is_none():
+    falling = [2.0, 1.5, 1.2, 1.0, 0.9]
+    assert parted(falling, [2.5, 2.3, 2.0, 2.2, 2.1]).rise == 0
+    assert parted(falling, [2.5, 2.0, 2.2, 2.01, 2.1]).rise == pytest.approx(0.05)
 
 
 def test_every_run_is_judged_by_itself():
@@ -209,7 +232,7 @@ def test_infinite_losses_leave_no_rise_and_no_warning():
     rows = [
         {"experiment": "a", "seed": 1, "epoch": epoch, "split": split, "metric": "loss",
          "value": float("inf")}
-        for epoch in (1, 2)
+        for epoch in (1, 2, 3, 4)
         for split in ("train", "validation")
     ]  # fmt: skip
     (found,) = estimates.over_fitting(pd.DataFrame(rows)).to_dict("records")

@@ -79,6 +79,31 @@ def test_files_and_settings_that_were_given_are_given_again():
     ]  # fmt: skip
 
 
+def test_a_run_is_repeated_with_what_was_given_whether_or_not_it_is_selected():
+    given = {"files": ["config/demo.yaml"], "typed": ["mirror=/a b", "select=[cnn]"]}
+    words = shlex.split(missing.repeating("demo", **given))
+    assert words == [
+        "snakemake", "--cores", "1", "--configfile", "config/demo.yaml", "--config", "mirror=/a b",
+        "select=[EXPERIMENT]", "--", "results/demo/runs/EXPERIMENT/SEED/run.parquet",
+    ]  # fmt: skip
+    kept = missing.repeating("reference-full", kept=Path("reference/full"))
+    assert kept == (
+        "snakemake --cores 1 --config study=full 'select=[EXPERIMENT]' -- "
+        "results/full/runs/EXPERIMENT/SEED/run.parquet"
+    )
+    assert missing.repeating("reference-full", kept=Path("/data/full")) is None
+
+
+def test_no_password_of_a_mirror_is_told():
+    typed = ["mirror=https://me:secret@mirror.example:8080/a@b"]
+    for command in (
+        missing.repeating("full", typed=typed),
+        parts("core", "longer", typed=typed)["cnn"]["command"],
+    ):
+        assert "mirror=https://mirror.example:8080/a@b" in command
+        assert "secret" not in command
+
+
 def test_members_of_a_grid_are_missing_and_added_like_experiments_written_out():
     tuned = {"base": "vit", "group": "tuned", "grid": {"optimizer.lr": [0.1, 0.3], "epochs": [2]}}
     experiments = FULL["experiments"] | {"vit-tuned": tuned}

@@ -69,7 +69,15 @@ def written(folder: Path, rows: list[dict], scores: list[dict]) -> Path:
     sources = ROOT / "report"
     page.write_text(
         report.render(
-            sources / "page", "tiny", CONTENTS, sources, folder / "figures", results, MISSING, 8
+            sources / "page",
+            "tiny",
+            CONTENTS,
+            sources,
+            folder / "figures",
+            results,
+            MISSING,
+            None,
+            8,
         )
     )
     return page
@@ -224,6 +232,14 @@ def test_a_set_of_all_runs_is_offered_once(page):
     assert sets == ["all", "none"]
 
 
+def test_a_browser_without_light_and_dark_colours_shows_the_figure_drawn_beforehand(visit, file):
+    page = visit(file, before="CSS.supports = () => false")
+    section = page.locator("#vit-curves-epochs")
+    assert section.locator(".drawn img").is_visible()
+    assert section.locator("svg").count() == 0
+    assert page.locator("#wall-clock th").get_by_role("button").count() > 0  # tables still sort
+
+
 def test_on_dark_paper_a_curve_has_a_colour_of_its_own(visit, file):
     strokes = [
         chart(visit(file, color_scheme=scheme))
@@ -250,6 +266,11 @@ def test_the_keyboard_walks_along_the_curves_and_is_told_what_it_finds(page):
     page.keyboard.press("ArrowUp")
     assert spoken.inner_text().startswith(f"{EVIL}, validation, epoch 3")
     page.keyboard.press("Escape")
+    assert not tip.is_visible()
+    chart(page).get_by_role("button", name="none", exact=True).click()
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    assert spoken.inner_text() == "Nothing to show: choose runs and a split."
     assert not tip.is_visible()
 
 

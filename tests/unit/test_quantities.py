@@ -15,12 +15,16 @@ from trainstudy import quantities
         (38_925.47, "perplexity", "38,925"),
         (5.2638, "loss", "5.264 nat"),
         (math.inf, "perplexity", "∞"),
+        (999_999_999_999.0, "perplexity", "999,999,999,999"),
+        (1.5e200, "perplexity", "1.5e+200"),
         (123.4, "seconds_training", "123.4 s"),
         (3 * 2**20, "memory_allocated", "3 MiB"),
         (0.021, "rise", "2.10 %"),
     ],
 )
-def test_a_value_comes_with_its_unit_and_without_an_exponent(value, column, text):
+def test_a_value_comes_with_its_unit_and_an_exponent_only_where_it_is_beyond_reading(
+    value, column, text
+):
     assert quantities.written(value, column) == text
 
 

@@ -22,6 +22,7 @@ CONTENTS = yaml.safe_load((ROOT / "report/contents.yaml").read_text())["items"]
 CAPTIONS = ROOT / "report"
 PAGE = CAPTIONS / "page"
 SUBSETS = [part for size in (1, 2, 3) for part in combinations(("lstm", "vit", "cnn"), size)]
+REPEATING = "snakemake --config 'select=[EXPERIMENT]' -- results/tiny/EXPERIMENT/SEED/run.parquet"
 NOTHING: dict = {}  # no item: most of the time goes into captions
 RUNS = [a_run("lstm-a"), a_run("vit-a"), a_run("cnn-a")]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="3pt"><text>{}</text></svg>'
@@ -42,7 +43,7 @@ def page(tmp_path):
         inputs = frames(tmp_path / "frames", list(runs), metrics, **sizes([*runs]))
         figures = tmp_path / "figures"
         return report.render(
-            PAGE, study, contents, CAPTIONS, figures, inputs, [*missing], declared=len(runs)
+            PAGE, study, contents, CAPTIONS, figures, inputs, [*missing], REPEATING, len(runs)
         )
 
     return render
@@ -303,6 +304,11 @@ def test_what_has_nothing_to_compare_says_so_with_the_way_to_more(page, tmp_path
         assert '<a href="#missing-vit">Vision transformers</a>' in section
         assert not re.search("<img|<table|<figure|download", section)
     assert "#missing" not in page(a_run("vit-a"), contents=contents)
+
+
+def test_the_page_has_the_command_that_repeats_a_run(page):
+    words = re.sub(r"\s+", " ", html.unescape(page(a_run("vit-a"))))
+    assert f"with its names for EXPERIMENT and SEED <code>{REPEATING}</code>. A commit" in words
 
 
 def test_curves_come_as_data_once_for_each_family(page):

@@ -113,6 +113,22 @@ def test_the_fastest_and_the_slowest_are_named(sentences):
     assert "vit-b trains fastest, 0.9086 s per epoch; vit-c is slowest, 123.4 s." in text
 
 
+def test_where_no_run_that_the_reports_timed_has_seconds_the_others_are_told(sentences):
+    runs = [
+        a_run("vit-a", **VIT, seconds_training=2.0, gpu_shared=True),
+        a_run("vit-own", **VIT, seconds_training=5.0),
+    ]
+    reports = published(("A", "vit-a", "seconds_per_epoch", "train", 18.0, "s"))
+    assert "An epoch of vit-own takes 5 s." in sentences(*runs, reports=reports)[1]
+
+
+def test_epochs_of_other_data_are_no_faster_or_slower(sentences):
+    times = {"vit-a": 30.0, "vit-b": 20.0, "vit-c": 0.3}
+    runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
+    text = sentences(*runs[:2], runs[2] | {"dataset": "digits"})[1]
+    assert "vit-b trains fastest, 20 s per epoch; vit-a is slowest, 30 s." in text
+
+
 def test_what_may_be_as_fast_is_counted_beside_the_fastest(sentences):
     times = {"vit-a": 1.0, "vit-b": 0.9, "vit-c": 1.07, "vit-d": 1.1}  # 1.08 is a fifth more
     runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]

@@ -213,6 +213,15 @@ def test_a_report_that_alone_has_a_figure_is_the_nearer_one_if_there_is_a_measur
     assert pd.isna(row["spread of A and B"])
 
 
+def test_a_run_of_other_epochs_than_the_others_shows_them_beside_the_reports(tmp_path):
+    runs = [a_run("vit-a", epochs=2), a_run("vit-b", epochs=10)]
+    metrics = [row for run in runs for row in curve(run, "validation", "accuracy_published", 0.5)]
+    reports = [FIGURES, FIGURES.assign(experiment=FIGURES.experiment.replace("vit-a", "vit-b"))]
+    results = study(tmp_path, runs, metrics, reports=pd.concat(reports))
+    table = build("vit-against-reports", results)
+    assert table.epochs.to_dict() == {"vit-a": 2, "vit-b": 10}
+
+
 @pytest.mark.parametrize(("name", "run"), [("vit-against-reports", "lstm-1-adam"),
                                            ("lstm-against-reports", "vit-2-adamw")])  # fmt: skip
 def test_without_a_run_of_the_family_nothing_stands_beside_the_reports(tmp_path, name, run):

@@ -25,6 +25,7 @@ GIVEN = {  # on the command line
 if config["measured"]:
     GIVEN = {"kept": Path(config["measured"])}
 MISSING = missing.of(config, RUNS, **GIVEN)
+REPEATING = missing.repeating(config["study"], **GIVEN)
 
 
 def as_text(value):

@@ -117,5 +117,6 @@ rule write_report:
         study=config["study"],
         declared=len(config["experiments"]),
         missing=as_text(MISSING),
+        repeating=as_text(REPEATING),
     script:
         "../scripts/write_report.py"

@@ -15,6 +15,7 @@ with logs.job(snakemake.log[0], "write_report"):
         yaml.safe_load(Path(snakemake.input.contents).read_text(encoding="utf-8"))["items"],
         captions=Path("report"), figures=Path(snakemake.output[0]).with_name("figures"),
         results=results.read(snakemake.input, *shown),
-        missing=json.loads(snakemake.params.missing), declared=snakemake.params.declared,
+        missing=json.loads(snakemake.params.missing),
+        repeating=json.loads(snakemake.params.repeating), declared=snakemake.params.declared,
     )  # fmt: skip
     Path(snakemake.output[0]).write_text(page, encoding="utf-8")

@@ -20,6 +20,7 @@ from trainstudy.results import (
     LOWER_IS_BETTER,
     SCORE,
     Results,
+    diverged,
     finished,
     of_several_codes,
     places,
@@ -146,6 +147,8 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
         f"{written(best.value, metric)} ({label}: {best.choice})"
     )
+    if gone := diverged(results.runs[results.runs.experiment.isin(one.experiments)]):
+        text += f"; diverged, drawn where they ended: {', '.join(gone)}"
     timed = finished(_side_by_side(results, one)).dropna(subset="seconds_training")
     made = places(timed).unique()
     if len(made) > 1:

@@ -5,16 +5,16 @@ from typing import Any
 import pandas as pd
 
 from trainstudy import comparisons, estimates
-from trainstudy.results import SCORES, Results, finished, of_several_codes, places
+from trainstudy.results import SCORES, Results, diverged, finished, of_several_codes, places
 
 
 def single_changes(results: Results) -> pd.DataFrame:
     """Return a row for every two experiments that differ in one setting, with what that brought.
 
     Scores are those of the best epoch. Differences are with the change minus without it, and have
-    an interval (Welch's) where both have several seeds; seconds only where both share a place.
-    Perplexity is set against seconds where it fell, and these are more than equal runs may differ
-    by.
+    an interval (Welch's) where both have several seeds; seconds only where both share a place, and
+    neither diverged. Perplexity is set against seconds where it fell, and these are more than equal
+    runs may differ by.
     """
     rows = []
     for change in comparisons.changes(finished(results.runs)):
@@ -37,7 +37,8 @@ def single_changes(results: Results) -> pd.DataFrame:
         seconds = [list(own.seconds_total) for own in timed]
         both = pd.concat(timed)
         made = places(both).unique()
-        if all(seconds) and len(made) == 1:
+        row["diverged"] = ", ".join(diverged(runs)) or None
+        if all(seconds) and len(made) == 1 and not row["diverged"]:
             several = ", several versions of the code" if of_several_codes(both) else ""
             row["machine"] = made[0] + several
             added, half = estimates.difference(*seconds)
@@ -59,7 +60,7 @@ COLUMNS = [
         for end in ("", " ±")
     ),
     "difference of total seconds", "difference of total seconds ±",
-    "perplexity per added second", "machine",
+    "perplexity per added second", "diverged", "machine",
     *(f"{split} {score} without" for score in SCORES for split in ("validation", "test")),
 ]  # fmt: skip
 

@@ -7,6 +7,8 @@ from statistics import median
 
 import pandas as pd
 
+from trainstudy.quantities import LARGE
+
 # Columns that are said once, above the table, where all rows agree.
 SAID_ONCE = [
     "optimizer", "epochs", "data", "precision", "device", "machine", "threads", "seeds", "interval",
@@ -159,4 +161,6 @@ def _number(value: float, column: str, decimals: int) -> str:
         return f"{value:{sign}}".replace("inf", "∞")
     if _in_per_cent(column):
         return f"{100 * value:{sign}.{decimals}f}{'' if _in_points(column) else ' %'}"
+    if abs(value) >= LARGE:
+        return f"{value:{sign}.4g}"
     return f"{value:{sign},.{decimals}f}"

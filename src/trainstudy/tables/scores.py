@@ -93,7 +93,7 @@ def _against_reports(results: Results, family: str, units: dict[str, str]) -> pd
             table = _with_differences(table)
             columns.add_notes(table, results)
             parts.append(table)
-    table = pd.concat(parts).reset_index().drop(columns=["optimizer", "epochs"])
+    table = pd.concat(parts).reset_index().drop(columns="optimizer")
     half = ["measured ±"] if "measured ±" in table else []
     order = ["experiment", "split", "metric", "unit", "measured", *half]
     order += [name for name in table if name not in order]
