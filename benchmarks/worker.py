@@ -17,7 +17,7 @@ import textbook
 import torch
 import yaml
 
-from trainstudy import compilation, models, optimizers, run, tasks
+from trainstudy import compilation, memory, models, optimizers, run, tasks
 from trainstudy.arrays import Dataset
 from trainstudy.config import resolve
 from trainstudy.step import Step, try_batches
@@ -78,6 +78,7 @@ def ours(
     settings: dict, data: Dataset, table, device: torch.device, recorded: bool = True
 ) -> Callable[[], object]:
     """Return the project's own training step."""
+    run.choose_algorithms(deterministic=False, exact=settings["precision"] == "fp32")
     model = models.build(settings["family"], settings["model"], data.manifest, table).to(device)
     task = tasks.TASKS[data.manifest["kind"]](data, settings, 42, device)
     optimizer = optimizers.build(settings["optimizer"], model)
@@ -147,19 +148,13 @@ def reset_peak(device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     Path("/proc/self/clear_refs").write_text("5")  # resets the kernel's high-water mark
-    return _status("VmRSS")
+    return memory.resident_peak()  # what is resident now
 
 
 def peak(device: torch.device) -> int:
     """Return the peak of memory since it was reset: allocated on a GPU, else resident (Linux)."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
-
-
-def _status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status has no {name}")
+    cuda = device.type == "cuda"
+    return torch.cuda.max_memory_allocated(device) if cuda else memory.resident_peak()
 
 
 def on_cpu(step: Callable[[], object], steps: int) -> list[float]:

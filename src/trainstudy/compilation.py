@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -41,6 +42,8 @@ def lacking(on_gpu: bool) -> tuple[str, str] | None:
     # On macOS torch looks in more places.
     if sys.platform == "linux" and not (headers / "Python.h").exists():
         return f"no Python.h in {headers}", "install Python's headers (Debian: python3-dev)"
+    if on_gpu and not find_spec("triton"):
+        return "no Triton, which compiles for GPUs", "install the package triton"
     if on_gpu and not c_compiler():
         return (
             "no C compiler (gcc) on PATH",

@@ -245,7 +245,10 @@ def _idle(study: dict, owners: dict[str, str], runs: dict, places: Places) -> li
     for name, run in runs.items():
         own, *above = [study[section][owner] for section, owner in _lineage(study, name)]
         for path, message in misfits.idle(own, run):
-            if _at(own, path) not in [_at(owner, path) for owner in above]:  # said again
+            # What is above, too, is only said again, but not beside a new name: {name: sgd,
+            # momentum: 0.9} means the other optimizer.
+            kind = (path[0], "name")
+            if not (_as_above(own, above, path) and _as_above(own, above, kind)):
                 found.setdefault((owners[name], path), []).append(message)
     members = Counter(owners.values())
     problems = []
@@ -255,6 +258,12 @@ def _idle(study: dict, owners: dict[str, str], runs: dict, places: Places) -> li
             where = places.find([varied, ("experiments", owner, *path)])
             problems.append(f"{where}: {messages[0]}")
     return problems
+
+
+def _as_above(own: dict, above: list[dict], path: tuple) -> bool:
+    """Say whether what stands at a path of keys is nothing new."""
+    value = _at(own, path)
+    return value is None or value in [_at(owner, path) for owner in above]
 
 
 def _at(settings: object, path: tuple) -> object:
@@ -281,10 +290,11 @@ def _named_as_groups(owners: dict[str, str], runs: dict, places: Places) -> list
 
 
 def _unknown_selection(config: dict, runs: dict[str, dict], places: Places) -> list[str]:
-    known = {*runs, *config["experiments"], *(run["group"] for run in runs.values())}
+    groups = {run["group"] for run in runs.values()}
+    known = {*runs, *config["experiments"], *groups}
     where = places.find([("select",)])
     return [
-        f"{where}: no experiment or group '{name}'. {shapes.known(name, known)}"
+        f"{where}: no experiment or group '{name}'. {shapes.known(name, known, first=groups)}"
         for name in config["select"]
         if name not in known
     ]

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 LONGEST = 70  # characters of a folder's name; "reference-" stands before it
 # Runs of one experiment are means and intervals together only where all of these agree.
-DECIDES = ["dataset", "data_sha256", *(field.name for field in records.SETTINGS)]
+DECIDES = ["dataset", "data_origin", "data_sha256", *(field.name for field in records.SETTINGS)]
 
 
 def keep(study: Path, kept: Path) -> None:

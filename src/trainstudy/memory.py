@@ -1,8 +1,10 @@
 """How much memory a training job takes, by every measure there is."""
 
 import os
+import re
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -39,14 +41,23 @@ def standing(device: torch.device) -> dict[str, int | None]:
     reserved memory, CUDA's context and loaded kernels. memory_device: everything taken on the GPU,
     other processes included. None where it cannot be told.
     """
-    unit = 1 if sys.platform == "darwin" else 1024
     cuda = device.type == "cuda"
     free, total = torch.cuda.mem_get_info(device) if cuda else (0, 0)
     return {
-        "memory_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "memory_resident": resident_peak(),
         "memory_process": _of_process(device),
         "memory_device": total - free if cuda else None,
     }
+
+
+def resident_peak() -> int:
+    """Return the peak of this process in main memory, in bytes."""
+    if sys.platform == "linux":  # whose getrusage begins with the peak of whoever started a process
+        status = Path("/proc/self/status").read_text()
+        if peak := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(peak[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _of_process(device: torch.device) -> int | None:

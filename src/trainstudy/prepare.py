@@ -1,11 +1,12 @@
 """Bring a data set into its prepared form, and refuse what is none."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
-from trainstudy import arrays, data, fetch, files
+from trainstudy import arrays, data, fetch, files, gpt1
 
 # By kind: what the manifest must tell, and the type of the arrays of every split.
 FORMS: dict[str, tuple[tuple[str, ...], dict[str, type]]] = {
@@ -23,17 +24,28 @@ def dataset(name: str, downloads: Path, file: Path, manifest_file: Path) -> None
     """
     module = data.find(name)
     sources = {path: downloads / path for path in module.SOURCES}
-    pinned = [fetch.is_pinned(sources[path], pin) for path, pin in module.SOURCES.items()]
     made, manifest = module.prepare(sources)
     _check_form(module, made, manifest)
     manifest |= {
         "dataset": name,
         "kind": module.KIND,
         "description": module.ORIGIN,
-        "origin": "embedded" if module.EMBEDDED else "original" if all(pinned) else "mirrored",
+        "origin": "embedded" if module.EMBEDDED else _origin(module.SOURCES, downloads),
         "sources": {path: files.sha256(local) for path, local in sources.items()},
     }
     arrays.save(made, manifest, file, manifest_file)
+
+
+def embedding(downloads: Path, file: Path, manifest_file: Path) -> None:
+    """Take GPT-1's token embeddings out of its published weights; the manifest tells the origin."""
+    table = gpt1.embeddings([downloads / path for path in gpt1.EMBEDDING_SOURCES])
+    manifest = {"origin": _origin(gpt1.EMBEDDING_SOURCES, downloads)}
+    arrays.save({"embedding": table}, manifest, file, manifest_file)
+
+
+def _origin(pins: Mapping[str, fetch.Source], downloads: Path) -> str:
+    pinned = (fetch.is_pinned(downloads / path, pin) for path, pin in pins.items())
+    return "original" if all(pinned) else "mirrored"
 
 
 def _check_form(module: ModuleType, made: dict[str, np.ndarray], manifest: dict) -> None:

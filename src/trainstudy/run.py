@@ -57,7 +57,7 @@ def train(
     settings = settled(settings, deterministic)
     records.check(_settings_columns(settings))  # now, and not when all is trained
     compilation.keep_apart()
-    _choose_algorithms(deterministic, exact=settings["precision"] == "fp32")
+    choose_algorithms(deterministic, exact=settings["precision"] == "fp32")
     releases = provenance.versions()  # now: they may be renewed while the run trains
     dataset = arrays.load(prepared)
     embedding = None if table is None else arrays.load(table)
@@ -74,7 +74,7 @@ def train(
             **head,
             **_settings_columns(settings),
             **_result_columns(outcome, task, model),
-            **_provenance_columns(dataset, device, outcome, releases),
+            **_provenance_columns(dataset, embedding, device, outcome, releases),
             "code": _code(identity),
             "threads": threads,
             "deterministic": deterministic,
@@ -136,7 +136,8 @@ def settled(settings: dict, deterministic: bool) -> dict:
     return settled | {"compile": False}
 
 
-def _choose_algorithms(deterministic: bool, exact: bool) -> None:
+def choose_algorithms(deterministic: bool, exact: bool) -> None:
+    """Tell PyTorch with which numbers to compute: `exact` without TF32."""
     # What is too small for a normal number (1.2e-38) counts as zero, as processors multiply such
     # numbers far more slowly, and attention that has become sharp is full of them: ViT-2 in float32
     # with a learning rate of 3e-3 came to take 1,784 ms a step, and takes 558 (Intel Xeon). Holds
@@ -281,8 +282,15 @@ def _gpu_columns(
 
 
 def _provenance_columns(
-    dataset: Dataset, device: torch.device, outcome: trainer.Outcome, releases: dict[str, str]
+    dataset: Dataset,
+    embedding: Dataset | None,
+    device: torch.device,
+    outcome: trainer.Outcome,
+    releases: dict[str, str],
 ) -> dict[str, str | None]:
+    origin = dataset.manifest["origin"]
+    if origin == "original" and embedding:
+        origin = embedding.manifest["origin"]
     machine = provenance.machine()
     if outcome.earlier_places:
         machine["earlier parts"] = "; ".join(outcome.earlier_places)
@@ -292,7 +300,7 @@ def _provenance_columns(
         "commit": outcome.commit,
         "machine": json.dumps(machine, sort_keys=True),
         "versions": json.dumps(releases, sort_keys=True),
-        "data_origin": dataset.manifest["origin"],
+        "data_origin": origin,
         "data_description": dataset.manifest["description"],
         "data_sha256": dataset.manifest["sha256"],
     }

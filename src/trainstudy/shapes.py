@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,9 @@ def _is_forbidden(error: jsonschema.ValidationError) -> bool:
     return error.validator == "not" and not error.validator_value
 
 
-def known(name: str, options) -> str:
-    """Return the cure for a name that is not among the options."""
-    options = sorted(map(str, options))
+def known(name: str, options: Iterable[str], first: Collection[str] = ()) -> str:
+    """Return the cure for a name that is not among the options, of which some are listed first."""
+    options = sorted(map(str, options), key=lambda option: (option not in first, option))
     if near := nearest(name, options):
         return f"Did you mean '{near}'?"
     listed = ", ".join(options[:20]) + (", …" if len(options) > 20 else "")
@@ -127,9 +127,10 @@ def _explain(
                 cure = f" {_without_base(path[1], whole['experiments'])}"
             return [(path, f"the key '{key}' is missing.{cure}") for key in missing]
         case "enum":
-            return [
-                (path, f"{value!r} is not possible. {known(str(value), error.validator_value)}")
-            ]
+            cure = known(str(value), error.validator_value)
+            if path == ("threads",):
+                cure = "Write auto, or a whole number without quotes."
+            return [(path, f"{value!r} is not possible. {cure}")]
         case "maxLength":
             count = f"{len(value)} characters, of {error.validator_value} at most"
             return [(path, f"{value!r} is too long: {count}. Shorten it.")]
@@ -156,6 +157,9 @@ def _explain(
 
 def _known_key(name: str, keys: Iterable[str], below: dict[str, list[str]]) -> str:
     """Return the cure for an unknown key; it may be one that belongs a level further down."""
+    section, dot, setting = name.partition(".")
+    if dot and setting and section in keys:
+        return f"Names with dots are for grids. Write {section}: {{{setting}: …}}."
     if name in below:
         return f"Did you mean {' or '.join(below[name])}?"
     return known(name, keys)
@@ -198,7 +202,8 @@ def _out_of_place(path: tuple, value: object, reserved: bool, whole: object) -> 
     if path[:1] == ("bases",) and path[-1] == "grid":
         return "a grid belongs to an experiment; move it there."
     if reserved and path in NONE_AS_TEXT:
-        return f"{value!r} is text here; for none write null in a file, and None after --config."
+        empty = f"--config {path[0]}="
+        return f"{value!r} is text here; for none write null in a file, and nothing in {empty}"
     if reserved:
         return f"Windows reserves the name {value!r}; choose another."
     if isinstance(whole, dict) and "family" in whole:
@@ -245,11 +250,14 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
         return f"{said} is no list; write its values in brackets, such as [one, other]."
     if wanted == "array" and (count := schema.get("minItems", 1)) > 1:
         return f"{value!r} is no list; write {count} values in brackets."
-    if wanted == "array" and path == ("seeds",):
+    if wanted == "array" and path == ("seeds",) and _is_whole(None, value):
         said = f"{value!r} is no list; write seeds: [{value}] in a file for --configfile"
         return f"{said} (after --config the items of lists are text)."
     if wanted == "array":
-        return f"{value!r} is no list; write [{value}]."
+        several = re.sub(r"[\s,]+", ", ", str(value).strip())
+        if path == ("seeds",):
+            several = "42, 43"
+        return f"{value!r} is no list; write [{several}]."
     if wanted == "object" and value is None:
         return "nothing stands below this key; write its keys there, or remove it."
     if wanted == "object" and value in schema.get("properties", {}).get("name", {}).get("enum", ()):
@@ -262,7 +270,7 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
         setting = ".".join(map(str, path))
         return f"{value!r} is a list; a grid tries several values: grid: {{{setting}: {value}}}."
     if "null" in wanted and str(value).lower() in ("none", "null", "~"):
-        return f"{value!r} is text; write null, and None after --config."
+        return f"{value!r} is text; write null."
     number = _number(value) if isinstance(value, str) else None
     if "array" in wanted and "number" in wanted and isinstance(value, str) and number is None:
         return f"{value!r} is neither a number nor a list; write [{value}]."
@@ -277,6 +285,8 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
             "--config everything is text, so put it into a file for --configfile."
         )
     if isinstance(value, str) and NUMBER_IN_TEXT.fullmatch(value):
+        if "integer" in wanted and float(value).is_integer():
+            return f"{value} is text, not a number. Write {float(value):.0f}."
         mantissa, exponent = re.split("[eE]", value)
         cure = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}"
         return (

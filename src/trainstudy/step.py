@@ -5,6 +5,7 @@ more slowly than a GPU ends them. So there the step is recorded once, as a CUDA 
 the same kernels on the same memory, started by the driver alone.
 """
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +78,9 @@ class Step:
     def _record(self, rows: Tensor) -> torch.cuda.CUDAGraph:
         """Record a step on as many examples, without taking it; what it allocates stays its own."""
         self.rows, graph = rows.clone(), torch.cuda.CUDAGraph()
-        graph.register_generator_state(self.augmentation)
+        if torch.__version__ < "2.14":  # a TorchVersion; from there on it finds the stream itself
+            graph.register_generator_state(self.augmentation)
+        gc.collect()  # 2.14 records nothing while parts of an earlier step's graph are left
         with _capturable(self.optimizer), torch.cuda.graph(graph):
             self.found = self._take(self.rows)
         return graph

@@ -266,6 +266,22 @@ def test_who_is_told_to_stop_where_nothing_can_be_saved_does_not_say_that_it_is(
     assert load(tmp_path) == 1.0
 
 
+def test_one_that_cannot_be_read_for_now_is_kept(tmp_path, monkeypatch, caplog):
+    save(tmp_path, 1.0, 2.0)
+    read = checkpoint._read
+
+    def stale(file: Path):
+        if file.name == "latest.safetensors":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return read(file)
+
+    monkeypatch.setattr(checkpoint, "_read", stale)
+    assert load(tmp_path) == 1.0
+    assert "Stale file handle" in caplog.text
+    monkeypatch.undo()
+    assert load(tmp_path) == 2.0
+
+
 def test_what_a_killed_writer_left_is_swept_away(tmp_path):
     save(tmp_path, 1.0)
     (tmp_path / ".tmpA1b2C3").write_text("half a checkpoint, under the library's temporary name")

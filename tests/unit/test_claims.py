@@ -414,13 +414,48 @@ def timed(tmp_path, seconds: dict[str, list[float]], **facts: object) -> Results
 
 @pytest.mark.parametrize(
     ("seconds", "verdict"),
-    [(7.9, "supported"), (8.1, "undecided"), (11.9, "undecided"), (12.1, "contradicted")],
+    [(8.0, "supported"), (8.1, "undecided"), (11.9, "undecided"), (12.0, "contradicted")],
 )
 def test_times_of_one_seed_decide_from_20_per_cent_on(tmp_path, seconds, verdict):
     faster = claim(of="seconds_training", are="less", margin="1 %")
     found = claims.evaluate(faster, timed(tmp_path, {"a": [seconds], "b": [10.0]}))
     assert found.verdict == verdict
     assert "with one seed less than 20 % decides nothing" in found.numbers
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [
+        ({"are": "greater", "than": ["vit-b"]}, "undecided"),
+        ({"are": "less", "than": ["vit-b"]}, "undecided"),
+        ({"are": "equal", "margin": 0}, "supported"),
+    ],
+)
+def test_a_tie_is_neither_more_nor_less(tmp_path, kind, verdict):
+    runs = [a_run(name, parameters_trained=1_000) for name in ("vit-a", "vit-b")]
+    tie = {"says": "x", "of": "parameters_trained", "runs": ["vit-a", "vit-b"]} | kind
+    tie["runs"] = tie["runs"][: 2 if kind["are"] == "equal" else 1]
+    assert claims.evaluate(tie, frames(tmp_path, runs)).verdict == verdict
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.8, "undecided"), (0.4, "undecided")])
+def test_a_difference_of_just_what_is_claimed_is_no_more_than_that(tmp_path, value, verdict):
+    """The loss, of which nothing is left to chance: 0.6 and 0.2 beyond it."""
+    score = "validation_loss_last"
+    runs = [a_run("vit-a", **{score: value + 0.2}), a_run("vit-b", **{score: 0.5})]
+    leads = claim(of=score, by=0.3, margin=0.2)
+    assert claims.evaluate(leads, frames(tmp_path, runs)).verdict == verdict
+
+
+def test_a_run_that_diverged_departs_from_no_epochs(tmp_path):
+    runs = [
+        a_run("vit-a", status="diverged", epochs=10, epochs_trained=2, **{ACCURACY: 0.1}),
+        a_run("vit-b", epochs=10, epochs_trained=10, **{ACCURACY: 0.6}),
+    ]
+    found = claims.evaluate(claim(epochs=10), frames(tmp_path, runs))
+    assert found.verdict == "contradicted"
+    assert "instead of" not in found.numbers
+    assert "Diverged: vit-a (1 of 1 run)." in found.numbers
 
 
 def test_equal_times_need_several_seeds(tmp_path):

@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from trainstudy import data, grids, places
+from trainstudy import data, grids, places, shapes
 from trainstudy.config import ConfigError, resolve, threads, training_settings
 from trainstudy.records import flatten
 
@@ -322,6 +322,10 @@ def test_the_demo_is_the_same_study_on_data_that_need_no_download(full):
         ),
         # What the base says anyway, written out.
         ("  pictures: {base: vit}", "  pictures: {base: vit, optimizer: {momentum: 0.9}}"),
+        (
+            "  pictures: {base: vit}",
+            "  pictures: {base: vit, optimizer: {name: adamw, momentum: 0.9}}",
+        ),
         # Bases that wait for an experiment, or for another base.
         (
             "experiments:",
@@ -963,7 +967,7 @@ MISTAKES = {
         "  pictures: {base: vit}",
         "  pictures: {base: vit, early_stopping: None}",
         "experiments.pictures.early_stopping",
-        "'None' is text; write null, and None after --config.",
+        "'None' is text; write null.",
     ),
     "range of one number": Mistake(
         "      crop_scale: [0.8, 1.0]",
@@ -1014,7 +1018,52 @@ MISTAKES = {
         "mirror: null",
         "mirror: 'null'",
         "mirror",
-        "'null' is text here; for none write null in a file, and None after --config.",
+        "'null' is text here; for none write null in a file, and nothing in --config mirror=",
+    ),
+    "None after --config": Mistake(
+        "mirror: null",
+        "mirror: None",
+        "mirror",
+        "'None' is text here; for none write null in a file, and nothing in --config mirror=",
+    ),
+    "momentum beside plain SGD": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, optimizer: {name: sgd, momentum: 0.9}}",
+        "experiments.pictures.optimizer.momentum",
+        "only the optimizer momentum has one, and this is sgd. Write name: momentum, or remove it.",
+    ),
+    "threads in quotes": Mistake(
+        "threads: 1",
+        "threads: '4'",
+        "threads",
+        "'4' is not possible. Write auto, or a whole number without quotes.",
+    ),
+    "dots outside a grid": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, optimizer.lr: 0.1}",
+        "experiments.pictures.optimizer.lr",
+        "unknown key. Names with dots are for grids. Write optimizer: {lr: …}.",
+    ),
+    "whole number with an exponent": Mistake(
+        "  pictures: {base: vit}",
+        "  pictures: {base: vit, epochs: 1e2}",
+        "experiments.pictures.epochs",
+        "1e2 is text, not a number. Write 100.",
+    ),
+    "range of seeds": Mistake(
+        "seeds: [1, 2]", "seeds: 0-4", "seeds", "'0-4' is no list; write [42, 43]."
+    ),
+    "names without brackets": Mistake(
+        "select: [core]",
+        "select: core, longer",
+        "select",
+        "'core, longer' is no list; write [core, longer].",
+    ),
+    "nothing near in select": Mistake(
+        "select: [core]",
+        "select: [everything]",
+        "select",
+        "no experiment or group 'everything'. Possible: core, more-pictures, pictures, words.",
     ),
     "bad name of the study": Mistake(
         "study: tiny", "study: ../tiny", "study", "is no good name. Use"
@@ -1030,6 +1079,12 @@ def test_a_mistake_is_named_with_file_line_key_and_cure(write, mistake):
     said = [line for line in complaint(file).splitlines() if place in line]
     assert said, f"{place} in {complaint(file)}"
     assert any(mistake.cure in line for line in said), said
+
+
+def test_of_names_that_are_possible_groups_come_first():
+    assert shapes.known("zzz", ["adam", "core", "vit"], first={"core"}) == (
+        "Possible: core, adam, vit."
+    )
 
 
 @pytest.mark.parametrize(

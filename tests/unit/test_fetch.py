@@ -80,6 +80,10 @@ class Handler(BaseHTTPRequestHandler):
         self.site.begins.append(begin)
         if begin and kind == "whole":  # a server that knows no ranges
             begin = 0
+        if begin and kind == "elsewhere":  # another part than what was asked for
+            place = {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"}
+            self.answer(206, content, str(len(content)), **place)
+            return
         if begin and kind == "gone":
             self.send_error(416)
             return
@@ -122,7 +126,8 @@ class Handler(BaseHTTPRequestHandler):
 class Site:
     def __init__(self) -> None:
         self.files = dict.fromkeys(
-            ["/file", "/chunked/file", "/whole/file", "/gone/file", "/more/file"], CONTENT
+            [f"{kind}/file" for kind in ("", "/chunked", "/whole", "/elsewhere", "/gone", "/more")],
+            CONTENT,
         )
         self.redirects: dict[str, str] = {}
         self.drops = self.busy = self.sent = 0
@@ -255,11 +260,11 @@ def test_a_dropped_connection_goes_on_where_it_stopped_after_growing_pauses(
     assert "\x1b" not in capsys.readouterr().err  # bars that were left open move the cursor
 
 
-@pytest.mark.parametrize("kind", ["whole", "gone"])
+@pytest.mark.parametrize("kind", ["whole", "elsewhere", "gone"])
 def test_a_server_that_cannot_go_on_leaves_no_mixture(site, target, pauses, kind):
     site.drops = 1
     source = Source(f"{site.url}/{kind}/file", sha256=SHA256)
-    if kind == "whole":  # it begins anew
+    if kind != "gone":  # it begins anew
         fetch.fetch("unused", source, target)
         assert target.read_bytes() == CONTENT
     else:  # it says that nothing follows; half a file is not the pinned one
@@ -404,7 +409,7 @@ def test_a_certificate_of_nobody_we_trust_is_refused(site, target, pauses, monke
     assert not site.asked["/file"]
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [408, 429, 503])
 def test_a_server_that_is_busy_is_asked_again(site, target, pauses, status):
     site.busy = status
     fetch.fetch("unused", Source(f"{site.url}/file", sha256=SHA256), target)

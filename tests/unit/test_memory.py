@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -66,6 +67,20 @@ def test_without_a_gpu_only_main_memory_is_measured():
     found = memory.standing(cpu)
     assert found.pop("memory_resident") > 10 * 2**20
     assert set(found.values()) == {None}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it there")
+def test_main_memory_is_that_of_this_process_and_not_of_whoever_started_it(monkeypatch):
+    inherited = SimpleNamespace(ru_maxrss=10**12)
+    monkeypatch.setattr(memory.resource, "getrusage", lambda who: inherited)
+    assert 10 * 2**20 < memory.resident_peak() < 10**12
+
+
+@pytest.mark.parametrize(("system", "unit"), [("darwin", 1), ("freebsd14", 1024)])
+def test_main_memory_is_in_bytes_on_every_system(monkeypatch, system, unit):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(memory.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=7))
+    assert memory.resident_peak() == 7 * unit
 
 
 def test_every_measure_has_its_column():

@@ -79,7 +79,7 @@ def test_name_gives_that_optimizer_with_the_settings(name, kind, special):
     optimizer = optimizers.build(settings(name), nn.Linear(4, 3))
     assert isinstance(optimizer, kind)
     (group,) = optimizer.param_groups
-    expected = {"lr": LR, "weight_decay": DECAY, **special}
+    expected = {"lr": LR, "weight_decay": DECAY, "fused": True, **special}
     assert {key: group[key] for key in expected} == expected
 
 

@@ -6,8 +6,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from trainstudy import arrays, data, prepare
+from trainstudy import arrays, data, files, gpt1, prepare
 from trainstudy.fetch import Source
+
+
+@pytest.mark.parametrize(("pinned", "origin"), [(True, "original"), (False, "mirrored")])
+def test_an_embedding_says_whether_its_weights_are_the_published_ones(
+    tmp_path, monkeypatch, pinned, origin
+):
+    np.save(tmp_path / "weights.npy", np.arange(30, dtype=np.float32))
+    digest = files.sha256(tmp_path / "weights.npy") if pinned else "0" * 64
+    pins = {"weights.npy": Source("http://x.invalid", sha256=digest)}
+    monkeypatch.setattr(gpt1, "EMBEDDING_SOURCES", pins)
+    monkeypatch.setattr(gpt1.embeddings, "__defaults__", (5, 4, 2))
+    prepare.embedding(tmp_path, tmp_path / "table.safetensors", tmp_path / "table.json")
+    prepared = arrays.load(tmp_path / "table.safetensors")
+    assert prepared.manifest["origin"] == origin
+    assert prepared.arrays["embedding"].shape == (6, 4)
 
 
 @pytest.mark.parametrize(

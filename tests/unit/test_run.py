@@ -121,7 +121,8 @@ def table(tmp_path):
 
 
 def save_table(table: np.ndarray, file: Path) -> Path:
-    arrays.save({"embedding": table}, {}, file, file.with_suffix(".json"))
+    manifest = {"origin": "mirrored"}
+    arrays.save({"embedding": table}, manifest, file, file.with_suffix(".json"))
     return file
 
 
@@ -362,6 +363,25 @@ def test_the_table_that_is_given_decides_the_result(tmp_path, words, table):
     assert one.facts["validation_loss_last"] != two.facts["validation_loss_last"]
 
 
+@pytest.mark.parametrize(
+    ("data", "table", "origin"),
+    [
+        ("original", "original", "original"),
+        ("original", "mirrored", "mirrored"),
+        ("original", None, "original"),
+        ("mirrored", "original", "mirrored"),
+        ("embedded", "mirrored", "embedded"),
+    ],
+)
+def test_a_table_that_is_not_the_original_makes_the_data_of_a_run_mirrored(data, table, origin):
+    manifest = {"origin": data, "description": "", "sha256": ""}
+    dataset = arrays.Dataset({}, manifest)
+    embedding = arrays.Dataset({}, {"origin": table}) if table else None
+    cpu, outcome = torch.device("cpu"), trainer.Outcome()
+    columns = run._provenance_columns(dataset, embedding, cpu, outcome, {})
+    assert columns["data_origin"] == origin
+
+
 @pytest.mark.parametrize("ending", [".safetensors", ".json"])
 def test_a_table_that_changed_since_it_was_prepared_is_not_trained_on(
     tmp_path, words, table, ending
@@ -443,7 +463,7 @@ import numpy as np, torch
 from trainstudy import run
 tiny = np.full(1_000_000, 1e-40, np.float32)
 torch.set_num_threads(2)
-run._choose_algorithms(deterministic=False, exact=True)
+run.choose_algorithms(deterministic=False, exact=True)
 scaled = (torch.from_numpy(tiny) * 0.5).numpy()
 print(*(np.count_nonzero(numbers.view(np.int32)) for numbers in (tiny, scaled)))
 """
@@ -495,12 +515,20 @@ def test_without_headers_of_python_the_run_goes_on_uncompiled_and_says_so(monkey
 
 
 @pytest.mark.parametrize("card", [True, False])
-def test_a_gpu_wants_a_c_compiler_too(monkeypatch, caplog, card):
+@pytest.mark.parametrize(
+    ("triton", "said"),
+    [
+        (object(), "no C compiler (gcc) on PATH"),
+        (None, "no Triton, which compiles for GPUs"),
+    ],
+)
+def test_a_gpu_wants_triton_and_a_c_compiler_too(monkeypatch, caplog, card, triton, said):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
     monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
     monkeypatch.setattr(compilation, "c_compiler", lambda: None)
+    monkeypatch.setattr(compilation, "find_spec", lambda name: triton)
     assert run.settled(VIT | {"compile": True}, deterministic=False)["compile"] == (not card)
-    assert ("no C compiler (gcc) on PATH" in caplog.text) == card
+    assert (said in caplog.text) == card
 
 
 @pytest.mark.parametrize("card", [True, False])
@@ -512,6 +540,7 @@ def test_steps_are_compiled_but_for_the_deterministic_mode_on_a_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
     monkeypatch.setattr(compilation, "compiler", lambda: "g++ 14.2")
     monkeypatch.setattr(compilation, "c_compiler", lambda: "gcc 14.2")
+    monkeypatch.setattr(compilation, "find_spec", lambda name: object())
     settings = LSTM if wanted is None else VIT | {"compile": wanted}
     expected = settings | {"compile": False} if wanted and card and deterministic else settings
     assert run.settled(settings, deterministic) == expected
@@ -524,7 +553,7 @@ import sys
 import tiny
 from trainstudy import run, trainer
 from trainstudy.state import State
-run._choose_algorithms(deterministic=False, exact=True)
+run.choose_algorithms(deterministic=False, exact=True)
 for name in tiny.MODELS:
     for optimizer in ("adam", "momentum"):
         chosen = tiny.settings(name, epochs=1, gradient_clipping=1.0)
@@ -634,7 +663,8 @@ def test_all_that_decides_a_run_is_part_of_what_its_checkpoint_belongs_to(digits
 def test_a_run_that_went_on_elsewhere_names_its_earlier_places(digits):
     def machine(*places: str) -> dict:
         outcome = trainer.Outcome(places=[*places])
-        columns = run._provenance_columns(arrays.load(digits), torch.device("cpu"), outcome, {})
+        dataset, cpu = arrays.load(digits), torch.device("cpu")
+        columns = run._provenance_columns(dataset, None, cpu, outcome, {})
         return json.loads(columns["machine"])
 
     assert (
@@ -676,14 +706,16 @@ def test_the_row_of_a_run_tells_its_code_from_other_code(tmp_path, digits):
 def test_the_code_of_a_run_is_that_with_which_it_began(tmp_path, digits, monkeypatch):
     code, fit = tmp_path / "code.py", trainer.fit
     code.write_text("1\n")
-    usual = train(tmp_path / "run", VIT, digits, epochs=1, code=[code]).facts["code"]
+    usual = train(tmp_path / "run", VIT, digits, epochs=1, code=[code]).facts
 
     def edited(*arguments):
         code.write_text("2\n")
+        monkeypatch.setattr(provenance, "versions", lambda: {"torch": "renewed"})
         return fit(*arguments)
 
     monkeypatch.setattr(trainer, "fit", edited)
-    assert train(tmp_path / "run", VIT, digits, epochs=1, code=[code]).facts["code"] == usual
+    facts = train(tmp_path / "run", VIT, digits, epochs=1, code=[code]).facts
+    assert (facts["code"], facts["versions"]) == (usual["code"], usual["versions"])
 
 
 def test_a_run_with_other_settings_or_code_starts_anew(tmp_path, digits, caplog):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tiny import AUGMENTATION, FIXED, MODELS, settings, sgd, start, timeless
-from trainstudy import memory, nvml, provenance
+from trainstudy import cores, memory, nvml, provenance, trainer
 from trainstudy.checkpoint import Checkpoints, Interrupted
 from trainstudy.state import Outcome, State
 from trainstudy.trainer import fit
@@ -152,34 +152,51 @@ def test_a_run_that_diverges_does_so_at_the_same_step_when_it_is_taken_up_again(
     assert_equal(parts, whole)
 
 
-def test_the_time_in_which_a_run_was_dead_does_not_count(tmp_path, monkeypatch):
-    chosen, clock, dead = settings("vit", epochs=2), time.perf_counter, [0]
-    monkeypatch.setattr(time, "perf_counter", lambda: clock() + dead[0])
-    alive, rests = 0.0, 0
+def test_times_add_up_over_the_parts_and_leave_out_what_lies_between_them(tmp_path, monkeypatch):
+    """Ten seconds a step and one an evaluation, of which 500 are tried and interrupted first."""
+    now, waited, tried = [0.0], [0.0], []
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(cores, "waited", lambda: waited[0])
+    monkeypatch.setattr(trainer.compilation, "compiled", lambda model: model)
+    monkeypatch.setattr(trainer, "try_batches", lambda task, learner: 5.0)
+
+    def stepping(task):
+        def loss(model, batch):
+            now[0], waited[0] = now[0] + 10 * model.training, waited[0] + 2 * model.training
+            return type(task).loss(task, model, batch)
+
+        return loss
+
+    def interrupted_once(task):
+        def evaluate(model, split):
+            tried.append(split)
+            if tried.count(split) == 1:
+                now[0] += 500
+                os.kill(os.getpid(), signal.SIGTERM)
+            now[0] += 1
+            return type(task).evaluate(task, model, split)
+
+        return evaluate
+
+    chosen, parts = settings("vit", epochs=2, compile=True), 0
     while True:
-        began = time.monotonic()
+        parts += 1
         try:
-            outcome = part(chosen, tmp_path, OneStep)
+            outcome = part(chosen, tmp_path, OneStep, loss=stepping, evaluate=interrupted_once)
             break
         except Interrupted:
-            alive += time.monotonic() - began
-            rests += 1
-            dead[0] += 1_000  # seconds
-    alive += time.monotonic() - began
-    assert rests == 8
-    assert 0 < outcome.seconds < alive
-    seconds = [row["seconds"] for row in outcome.rows]
-    assert seconds == sorted(seconds)
-    spent = {
-        (row["epoch"], row["split"]): row["value"]
-        for row in outcome.rows
-        if row["metric"] == "seconds"
-    }
-    assert all(value > 0 for value in spent.values())
-    assert sum(spent.values()) <= outcome.seconds
-    # Each epoch holds the time of all its parts: it ends where its last step did.
-    trained = {r["epoch"]: r["seconds"] for r in outcome.rows if r["split"] == "train"}
-    assert trained[1] == pytest.approx(spent[1, "train"], abs=0.25)
+            now[0], waited[0] = now[0] + 1_000, waited[0] + 99  # dead
+    steps = start(chosen)[0].steps
+    tests = len({2, outcome.best_epoch})
+    spent = [(r["epoch"], r["split"], r["value"]) for r in outcome.rows if r["metric"] == "seconds"]
+    assert spent[:4] == [
+        (epoch, split, value)
+        for epoch in (1, 2)
+        for split, value in (("train", 10 * steps), ("validation", 501 if epoch == 1 else 1))
+    ]
+    assert outcome.seconds == 2 * (10 * steps + 1) + 500 + tests
+    assert outcome.waited == 2 * 2 * steps
+    assert outcome.seconds_compiling == 5 * (parts - 1)  # one was stopped in its tests: all is lost
 
 
 def test_the_start_and_the_peaks_of_memory_are_those_of_all_parts(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -122,8 +123,28 @@ def test_recorded_steps_do_what_plain_ones_do(case, graphs):
     advance.recorded = True
     assert_equal_steps(advance, prepare(CASES[case], CPU, recorded=False))
     (graph,) = graphs
-    assert graph.registered == [advance.augmentation]
     assert graph.replays > 0
+
+
+@pytest.mark.parametrize(("release", "registers"), [("2.11.0", True), ("2.14.1+cu130", False)])
+def test_a_release_that_finds_random_streams_itself_is_not_told_of_them(
+    graphs, monkeypatch, release, registers
+):
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(release))
+    Graph.advance = advance = prepare(CASES["vit"], CPU, recorded=True)
+    advance.recorded = True
+    list(epochs(advance))
+    assert graphs[0].registered == [advance.augmentation] * registers
+
+
+@pytest.mark.parametrize(
+    ("recorded", "rocm", "records"),
+    [(True, None, True), (True, "6.2", False), (False, None, False)],
+)
+def test_steps_are_recorded_on_gpus_of_nvidia(monkeypatch, recorded, rocm, records):
+    monkeypatch.setattr(torch.version, "hip", rocm)
+    task = SimpleNamespace(device=torch.device("cuda"))
+    assert Step(task, None, None, None, None, recorded).recorded == records
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

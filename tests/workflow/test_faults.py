@@ -54,6 +54,23 @@ def test_a_file_that_cannot_be_read_stops_before_snakemake_reads_it(fresh, conte
     assert not re.search("^RAN$", output, re.M)  # no code of the file was run
 
 
+def test_a_claim_that_is_none_stops_before_any_job(fresh):
+    claims = fresh.folder / "report/claims.yaml"
+    claims.write_text(claims.read_text() + "\n  mine: {says: Mine.}\n")
+    line = claims.read_text().splitlines().index("  mine: {says: Mine.}") + 1
+    assert f"claims.yaml, line {line}, claims.mine: the key 'of' is missing" in refused(fresh)
+
+
+def test_null_on_the_command_line_is_nothing_behind_the_equals_sign(fresh):
+    fresh.config["mirror"] = "/not/there"
+    fresh.write_config()
+    fresh.snakemake("--dry-run", "--cores", "1", "--config", "mirror=")
+    said = refused(fresh, "--config", "mirror=None")
+    assert (
+        "'None' is text here; for none write null in a file, and nothing in --config mirr" in said
+    )
+
+
 def test_names_that_would_leave_the_results_are_refused(fresh):
     bad = ["../../up", "/tmp/up", "Vit-A", "con", "a\nb", "a" * 300]
     fresh.config["study"] = "../up"

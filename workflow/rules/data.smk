@@ -50,7 +50,7 @@ rule prepare_embedding:
     """Bring GPT-1's embedding into its prepared form."""
     input:
         sources=collect("data/downloads/{path}", path=gpt1.EMBEDDING_SOURCES),
-        code=collect("src/trainstudy/{part}.py", part=["arrays", "files", "gpt1"])
+        code=collect("src/trainstudy/{part}.py", part=["arrays", "files", "gpt1", "prepare"])
         + script_of("prepare_embedding"),
     output:
         arrays="data/prepared/embedding/gpt1.safetensors",

@@ -19,8 +19,9 @@ SHARED = [
 ANALYSIS_CODE = collect(
     "src/trainstudy/{part}.py", part=SHARED + collect("data/{dataset}", dataset=DATASETS)
 )
-TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("*.py")))
-FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("*.py")))
+# Not what editors keep beside a file, under a name that begins with a dot.
+TABLES_CODE = sorted(map(str, Path("src/trainstudy/tables").glob("[!.]*.py")))
+FIGURES_CODE = sorted(map(str, Path("src/trainstudy/figures").glob("[!.]*.py")))
 # An earlier study may hold more than is selected.
 SHOWN = {"experiments": sorted(RUNS), "seeds": sorted(config["seeds"])}
 # What only families that are not selected fill: what an earlier selection made of it would look current.

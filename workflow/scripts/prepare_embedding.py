@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from trainstudy import arrays, gpt1, logs
+from trainstudy import logs, prepare
 
 with logs.job(snakemake.log[0], "prepare_embedding"):
-    table = gpt1.embeddings([Path(shard) for shard in snakemake.input.sources])
-    arrays.save(
-        {"embedding": table}, {}, Path(snakemake.output.arrays), Path(snakemake.output.manifest)
+    prepare.embedding(
+        Path("data/downloads"), Path(snakemake.output.arrays), Path(snakemake.output.manifest)
     )
