@@ -60,6 +60,7 @@ def installed() -> str | None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=300,
         )
         if done.returncode:
             pytest.skip(f"needs Chromium, and apt-get could not install it: {done.stdout[-500:]}")

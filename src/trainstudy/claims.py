@@ -17,6 +17,7 @@ import pandas as pd
 
 from trainstudy import estimates, quantities
 from trainstudy.results import (
+    AFTER,
     PUBLISHED_DATASET,
     Results,
     finished,
@@ -73,7 +74,7 @@ def table(results: Results) -> pd.DataFrame:
 
 def evaluate(claim: dict, results: Results) -> Verdict:
     """Decide a claim, as report/claims.yaml declares it."""
-    named = [*claim["runs"], *(claim["than"] if isinstance(claim.get("than"), list) else [])]
+    named = [*claim["runs"], *_others(claim)]
     options = claim["of"] if isinstance(claim["of"], list) else [claim["of"]]
     known = {one: results.side_by_side(named, one) for one in options}
     whole = (one for one, rows in known.items() if not _without(finished(rows), one, named))
@@ -182,10 +183,14 @@ def _places(column: str, rows: pd.DataFrame) -> list[str]:
 def _epochs(claim: dict) -> dict[str, int]:
     """Return the epochs that a claim takes for granted, by experiment."""
     epochs = claim.get("epochs", {})
-    than = claim["than"] if isinstance(claim.get("than"), list) else []
     if isinstance(epochs, int):
-        return dict.fromkeys([*claim["runs"], *than], epochs)
+        return dict.fromkeys([*claim["runs"], *_others(claim)], epochs)
     return {name: number for side, number in epochs.items() for name in claim[side]}
+
+
+def _others(claim: dict) -> list[str]:
+    """Return the experiments that a claim sets its runs against; none against a number."""
+    return claim["than"] if isinstance(claim.get("than"), list) else []
 
 
 def _listed(values: pd.Series) -> str:
@@ -271,7 +276,7 @@ class _Step:
         doubtful = half is None and quantities.is_time(column)
         if doubtful and abs(distance) < estimates.SPREAD_OF_TIMES * abs(means[1]):
             outcome = UNDECIDED
-        needed = _needed(claim, column, doubtful)
+        needed = _needed(claim, column, one_seed=half is None)
         return cls(column, one, other, means, distance, half, images, chance, outcome, needed)
 
     def __str__(self) -> str:
@@ -311,8 +316,8 @@ def _margin(margin: float | str, value: float) -> float:
     return margin
 
 
-def _needed(claim: dict, column: str, doubtful: bool) -> str:
-    """Return in words what difference supports a claim; `doubtful` is a time of one seed."""
+def _needed(claim: dict, column: str, one_seed: bool) -> str:
+    """Return in words what difference supports a claim."""
     least, margin = claim.get("by", 0), claim.get("margin", 0)
     beyond = margin if isinstance(margin, str) else quantities.difference(margin, column)
     parts = [quantities.difference(least, column)] if least else []
@@ -323,7 +328,9 @@ def _needed(claim: dict, column: str, doubtful: bool) -> str:
     else:
         way = "higher" if claim["are"] in ("greater", "increasing") else "lower"
         text = f"{way} by more than {apart}" if apart else way
-    if doubtful:
-        spread = f"{100 * estimates.SPREAD_OF_TIMES:.0f} %"
+    spread = f"{100 * estimates.SPREAD_OF_TIMES:.0f} %"
+    if one_seed and quantities.is_time(column):
         text += f"; with one seed less than {spread} decides nothing, as equal runs differ so much"
+    elif one_seed and column in AFTER:
+        text += f"; times of equal runs differ by up to {spread}, which is not allowed for"
     return text

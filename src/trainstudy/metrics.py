@@ -15,14 +15,12 @@ def classification(loss: np.ndarray, correct: np.ndarray, batch_size: int) -> di
     """Return loss (nat) and accuracy from per-example losses and hits (N,), in batch order."""
     starts = np.arange(0, len(loss), batch_size)
     sizes = np.diff([*starts, len(loss)])
-    return {
-        "loss": float(loss.mean(dtype=np.float64)),
-        "loss_published": float((np.add.reduceat(loss.astype(np.float64), starts) / sizes).mean()),
-        "accuracy": float(correct.mean(dtype=np.float64)),
-        "accuracy_published": float(
-            (np.add.reduceat(correct.astype(np.float64), starts) / sizes).mean()
-        ),
-    }
+    scores: dict[str, float] = {}
+    for name, values in {"loss": loss, "accuracy": correct}.items():
+        batches = np.add.reduceat(values.astype(np.float64), starts) / sizes
+        scores |= {name: float(values.mean(dtype=np.float64))}
+        scores |= {f"{name}_published": float(batches.mean())}
+    return scores
 
 
 def language_modelling(

@@ -561,6 +561,7 @@ def test_scores_after_a_time_need_one_machine(tmp_path):
     after = claim(of="validation_accuracy_after_60_s", are="greater")
     found = claims.evaluate(after, frames(tmp_path, runs, curves))
     assert (found.verdict, found.would) == ("undecided", "supported")
+    assert "times of equal runs differ by up to 20 %, which is not allowed for" in found.numbers
 
 
 def test_times_and_memory_of_runs_that_shared_a_gpu_decide_nothing(tmp_path):

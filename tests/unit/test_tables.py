@@ -523,11 +523,6 @@ def test_seconds_of_compiling_stand_apart_where_they_were_measured(tmp_path):
     assert pd.isna(table.loc["vit-b", "compiling s"])
 
 
-def test_the_fastest_of_a_family_comes_first(tmp_path):
-    runs = [a_run(f"vit-{name}", seconds_training=s) for name, s in (("a", 3.0), ("b", 1.0))]
-    assert list(build("wall-clock", study(tmp_path, runs)).index) == ["vit-b", "vit-a"]
-
-
 def test_on_a_cpu_memory_is_resident_and_that_of_a_gpu_predicted(tmp_path):
     runs = [a_run("vit-a", 1, memory_resident=2**30), a_run("vit-a", 2, memory_resident=3 * 2**30)]
     inputs = study(tmp_path, runs)

@@ -48,8 +48,10 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
     found = comparisons.find(results.runs, question)
     if not found:
         return empty(f"No two runs of this study differ in their {label} alone.")
+    runs = {one: _side_by_side(results, one) for one in found}
     data = pd.concat(
-        [_numbers(results, one, _choices(results, one, column)) for one in found], ignore_index=True
+        [_numbers(runs[one], one, _choices(results, one, column)) for one in found],
+        ignore_index=True,
     )
     figure, axes = panels(len(found), 3, 2.9)
     styles = style.of(results.runs)
@@ -71,7 +73,7 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
                 f"{FAMILIES[one.family]}: {one.title}" if panel is row[0] else "",
             )
     legend(axes[0, 2], {}, {})
-    texts = [_text(results, data, one, label) for one in found]
+    texts = [_text(runs[one], data, one, label, results.several_places) for one in found]
     return Drawing(figure, "\n".join(texts), data)
 
 
@@ -92,9 +94,8 @@ def _choices(results: Results, one: Comparison, column: str) -> pd.Series:
     return chosen
 
 
-def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFrame:
+def _numbers(runs: pd.DataFrame, one: Comparison, choices: pd.Series) -> pd.DataFrame:
     """Return a row for each run, metric and split: mean and half the 95 % interval."""
-    runs = finished(_side_by_side(results, one))
     if places(runs.dropna(subset="seconds_training")).nunique() > 1:
         runs = runs.assign(seconds_training=None)
     rows = []
@@ -113,7 +114,8 @@ def _numbers(results: Results, one: Comparison, choices: pd.Series) -> pd.DataFr
 
 
 def _side_by_side(results: Results, one: Comparison) -> pd.DataFrame:
-    return results.side_by_side(one.experiments, "seconds_training")
+    """Return the runs of a comparison that count."""
+    return finished(results.side_by_side(one.experiments, "seconds_training"))
 
 
 def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
@@ -135,7 +137,9 @@ def _panel(panel: Axes, rows: pd.DataFrame, styles: dict, joined: bool) -> None:
         panel.tick_params(axis="x", labelsize=8.5, rotation=90 if rows.choice.nunique() > 4 else 0)
 
 
-def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> str:
+def _text(
+    runs: pd.DataFrame, data: pd.DataFrame, one: Comparison, label: str, several_places: bool
+) -> str:
     """Say which choice does best on validation data and, on one machine, which is quickest."""
     own = data[data.experiment.isin(one.experiments) & (data.family == one.family)]
     score, metric = own[own.split == "validation"], SCORE[one.family]
@@ -147,20 +151,19 @@ def _text(results: Results, data: pd.DataFrame, one: Comparison, label: str) -> 
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
         f"{written(best.value, metric)} ({label}: {best.choice})"
     )
-    if gone := diverged(results.runs[results.runs.experiment.isin(one.experiments)]):
+    if gone := diverged(runs):
         text += f"; diverged, drawn where they ended: {', '.join(gone)}"
-    timed = finished(_side_by_side(results, one)).dropna(subset="seconds_training")
+    timed = runs.dropna(subset="seconds_training")
     made = places(timed).unique()
     if len(made) > 1:
         return f"{text}; the seconds are of several machines."
-    runs = timed.groupby("experiment").seconds_training.apply(list)
-    if runs.empty:
+    seconds = timed.groupby("experiment").seconds_training.apply(list)
+    if seconds.empty:
         return f"{text}; no epoch was timed on a GPU that no other run shared."
     chosen = own.groupby("experiment").choice.first()
-    first, *others = estimates.as_quick(runs.to_dict())
+    first, *others = estimates.as_quick(seconds.to_dict())
     equal = f"; perhaps as short: {', '.join(str(chosen[n]) for n in others)}"
-    where = f"; on {made[0]}" if results.several_places else ""
+    where = f"; on {made[0]}" if several_places else ""
     where += "; by several versions of the code" if of_several_codes(timed) else ""
-    seconds = f"{fmean(runs[first]):.3g} s"
     quick = f"{label}: {chosen[first]}{equal if others else ''}{where}"
-    return f"{text}; shortest epochs {seconds} ({quick})."
+    return f"{text}; shortest epochs {fmean(seconds[first]):.3g} s ({quick})."

@@ -60,7 +60,6 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, runs: pd.DataFrame
     if timed.empty:
         return
     seconds = timed.groupby(keys).seconds.max().min()  # where the first curve ends
-    values = {key: estimates.at_seconds(curve, seconds) for key, curve in timed.groupby(keys)}
-    index = pd.MultiIndex.from_tuples(values, names=keys)
-    read_off = pd.Series(values.values(), index=index, dtype=float).droplevel("seed")
+    curves_of_runs = timed.groupby(keys)[["seconds", "value"]]
+    read_off = curves_of_runs.apply(estimates.at_seconds, seconds).droplevel("seed")
     columns.add(table, f"validation accuracy after {seconds:.3g} s", read_off)

@@ -106,19 +106,17 @@ def _with_differences(table: pd.DataFrame) -> pd.DataFrame:
     "inside" is between A and B; see estimates.inside. "within the interval" is a figure of either
     that the 95 % interval of what was measured holds.
     """
-    apart = pd.DataFrame({report: table["measured"] - table[report] for report in REPORTS})
-    known = apart.notna().any(axis=1)
-    nearer = apart[known].abs().idxmin(axis=1)
-    inside = estimates.inside(table["measured"], table[list(REPORTS)])
-    table["nearer report"] = nearer.reindex(table.index)
-    distance = {name: apart.loc[name, report] for name, report in nearer.items()}
-    table["difference to the nearer"] = pd.Series(distance, dtype=float)
-    spread = inside.map({True: "inside", False: "outside"})
+    measured, theirs = table["measured"], table[list(REPORTS)]
+    spread = estimates.inside(measured, theirs).map({True: "inside", False: "outside"})
     if "measured ±" in table:
-        theirs = table[list(REPORTS)]
-        reached = estimates.reached(table["measured"], table["measured ±"], theirs)
+        reached = estimates.reached(measured, table["measured ±"], theirs)
         spread = spread.mask(reached & (spread == "outside"), "outside, one within the interval")
-    table.insert(table.columns.get_loc("nearer report"), "spread of A and B", spread)
+    apart = pd.DataFrame({report: measured - table[report] for report in REPORTS})
+    nearer = apart[apart.notna().any(axis=1)].abs().idxmin(axis=1)
+    distance = {name: apart.loc[name, report] for name, report in nearer.items()}
+    table["spread of A and B"] = spread
+    table["nearer report"] = nearer.reindex(table.index)
+    table["difference to the nearer"] = pd.Series(distance, dtype=float)
     for report in REPORTS:
         table[f"difference to {report}"] = apart[report]
     return table
