@@ -31,7 +31,7 @@ from trainstudy.results import (
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 # Why a claim may be undecided.
 NOT_RUN = "runs or figures are missing"
-TOO_CLOSE = "one seed or a wide interval tells too little"
+TOO_CLOSE = "one seed, a wide interval or few images tell too little"
 ELSEWHERE = "the data or the recipe were others than the reports'"
 MACHINES = "times and memory of several machines or numbers of threads do not compare"
 

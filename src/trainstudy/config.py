@@ -261,9 +261,9 @@ def _idle(study: dict, owners: dict[str, str], runs: dict, places: Places) -> li
 
 
 def _as_above(own: dict, above: list[dict], path: tuple) -> bool:
-    """Say whether what stands at a path of keys is nothing new."""
-    value = _at(own, path)
-    return value is None or value in [_at(owner, path) for owner in above]
+    """Say whether what stands at a path of keys is nothing new: what the nearest base says."""
+    said = [value for owner in (own, *above) if (value := _at(owner, path)) is not None]
+    return _at(own, path) is None or said[0] in said[1:2]
 
 
 def _at(settings: object, path: tuple) -> object:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from trainstudy import data
 
 PROGRAMS_MB = 1_500  # Python and torch, measured: 800
-CUDA_MB = 4_000  # CUDA's libraries and context; whole jobs on an H200 took 1,900 to 2,000
-THREAD_SPEED = 30e9  # operations/s of one CPU thread, measured on a fast one: some 100e9
+CUDA_MB = 4_000  # CUDA's libraries and context; whole jobs on an H200 took 1,800 to 2,100
+THREAD_SPEED = 30e9  # operations/s of one CPU thread, measured: 57e9 in float32 to 270e9
 GPU_SPEED = 5e12  # of any GPU; whole steps on an H200 reached 13e12 to 109e12
 LOGIT_ROWS = 1_024  # of a language model's output layer, twice losses.ROWS on a CPU
 

@@ -127,7 +127,7 @@ def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
     difference; `rise` the validation loss of the last epoch relative to the lowest, minus 1, or 0
     where that is not of three or more epochs before. The best epoch is that of the lowest
     validation loss. Verdict: "over-fitted" where the loss rose by more than 2 % while the training
-    loss fell on, else "not over-fitted"; "too short" before the fourth epoch.
+    loss fell on, else "not over-fitted"; "too short" before the fourth epoch, where no rise can be.
     """
     loss = metrics[(metrics.metric == "loss") & metrics.split.isin(["train", "validation"])]
     keys = ["experiment", "seed"]
@@ -140,6 +140,7 @@ def over_fitting(metrics: pd.DataFrame) -> pd.DataFrame:
         gap = curve.validation - curve.train
         since = len(curve.loc[best:]) - 1
         rise = curve.validation[last] / curve.validation[best] - 1 if since >= SINCE else 0.0
+        rise = rise if len(curve) > SINCE else math.nan
         over = rise > RISE and curve.train[last] < curve.train[best]
         verdict = "over-fitted" if over else "not over-fitted"
         rows.append(

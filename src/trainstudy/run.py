@@ -66,7 +66,9 @@ def train(
         with _device() as (device, card):
             model = _model(settings, seed, dataset, embedding).to(device)
             task = TASKS[dataset.manifest["kind"]](dataset, settings, seed, device)
-            log.info("%s, seed %d: %s", name, seed, _described(settings, dataset, model, device))
+            origin = _origin(dataset, embedding)
+            about = _described(settings, origin["data_origin"], model, device)
+            log.info("%s, seed %d: %s", name, seed, about)
             outcome = trainer.fit(task, model, settings, saved, card)
         head = {"experiment": name, "seed": seed}
         head |= {key: settings[key] for key in ("family", "dataset")}
@@ -74,7 +76,8 @@ def train(
             **head,
             **_settings_columns(settings),
             **_result_columns(outcome, task, model),
-            **_provenance_columns(dataset, embedding, device, outcome, releases),
+            **_provenance_columns(dataset, device, outcome, releases),
+            **origin,
             "code": _code(identity),
             "threads": threads,
             "deterministic": deterministic,
@@ -89,13 +92,11 @@ def train(
         saved.remove()
 
 
-def _described(
-    settings: dict, dataset: Dataset, model: torch.nn.Module, device: torch.device
-) -> str:
+def _described(settings: dict, origin: str, model: torch.nn.Module, device: torch.device) -> str:
     """Return what is trained, where and on what, for the log."""
     return (
         f"{models.parameter_counts(model)[0]:,} parameters on {_device_name(device)}, "
-        f"{settings['precision']}, data: {settings['dataset']} ({dataset.manifest['origin']})"
+        f"{settings['precision']}, data: {settings['dataset']} ({origin})"
     )
 
 
@@ -281,16 +282,19 @@ def _gpu_columns(
     return {"gpu_shared": shared, "energy": None if shared else outcome.gpu["energy"]}
 
 
+def _origin(dataset: Dataset, embedding: Dataset | None) -> dict[str, str]:
+    """Return what the data are, and whether the published ones, GPT-1's weights included."""
+    columns = {f"data_{name}": dataset.manifest[name] for name in ("origin", "description")}
+    if embedding and embedding.manifest["origin"] == "mirrored":
+        columns["data_description"] += "; GPT-1's weights from a mirror, not the originals"
+        if columns["data_origin"] == "original":
+            columns["data_origin"] = "mirrored"
+    return columns
+
+
 def _provenance_columns(
-    dataset: Dataset,
-    embedding: Dataset | None,
-    device: torch.device,
-    outcome: trainer.Outcome,
-    releases: dict[str, str],
+    dataset: Dataset, device: torch.device, outcome: trainer.Outcome, releases: dict[str, str]
 ) -> dict[str, str | None]:
-    origin = dataset.manifest["origin"]
-    if origin == "original" and embedding:
-        origin = embedding.manifest["origin"]
     machine = provenance.machine()
     if outcome.earlier_places:
         machine["earlier parts"] = "; ".join(outcome.earlier_places)
@@ -300,7 +304,5 @@ def _provenance_columns(
         "commit": outcome.commit,
         "machine": json.dumps(machine, sort_keys=True),
         "versions": json.dumps(releases, sort_keys=True),
-        "data_origin": origin,
-        "data_description": dataset.manifest["description"],
         "data_sha256": dataset.manifest["sha256"],
     }

@@ -157,9 +157,12 @@ def _explain(
 
 def _known_key(name: str, keys: Iterable[str], below: dict[str, list[str]]) -> str:
     """Return the cure for an unknown key; it may be one that belongs a level further down."""
-    section, dot, setting = name.partition(".")
-    if dot and setting and section in keys:
-        return f"Names with dots are for grids. Write {section}: {{{setting}: …}}."
+    section, *settings = name.split(".")
+    if settings and all(settings) and section in keys:
+        nested = "…"
+        for setting in reversed(settings):
+            nested = f"{{{setting}: {nested}}}"
+        return f"Names with dots are for grids. Write {section}: {nested}."
     if name in below:
         return f"Did you mean {' or '.join(below[name])}?"
     return known(name, keys)

@@ -60,7 +60,7 @@ def _family(results: Results, family: str) -> Markup:
         return Markup("<strong>{}.</strong> No run finished.").format(FAMILIES[family])
     parts = [
         _best(runs, SCORE[family]),
-        _fastest(results, {*on_main_dataset(runs).experiment}),
+        _fastest(results, runs),
         _published(results, family),
     ]
     return Markup("<strong>{}.</strong> {}").format(FAMILIES[family], Markup(" ").join(parts))
@@ -119,16 +119,21 @@ def _may_be_equal(score: str, one: list[float], other: list[float], images: int 
     return means[0] == means[1] or abs(means[0] - means[1]) <= doubt
 
 
-def _fastest(results: Results, experiments: set[str]) -> Markup:
+def _fastest(results: Results, runs: pd.DataFrame) -> Markup:
     """Say which experiment trains fastest and which slowest, by seconds per training epoch.
 
-    Of those that the reports timed, where any was timed here.
+    Of those that the reports timed, where any was timed here; of several data sets on that of most
+    experiments, as epochs of others are longer or shorter.
     """
+    several, runs = runs.dataset.nunique() > 1, on_main_dataset(runs)
+    dataset, experiments = runs.dataset.iloc[0], {*runs.experiment}
     own = results.compared(experiments & results.timed_by_reports, "seconds_training")
-    told = len(own) > 0
-    own = own if told else results.compared(experiments, "seconds_training")
+    of = "Of those that the reports timed, "
     if own.empty:
-        return Markup("No run was timed.")
+        own = results.compared(experiments, "seconds_training")
+        of = f"Of those on {dataset}, " if several else ""
+    if own.empty:
+        return Markup("No run{} was timed.").format(f" on {dataset}" if several else "")
     notes = [f"on {places(own).iloc[0]}"] if results.several_places else []
     notes += ["by several versions of the code"] if of_several_codes(own) else []
     where = Markup(" ({})").format(", ".join(notes)) if notes else ""
@@ -143,8 +148,7 @@ def _fastest(results: Results, experiments: set[str]) -> Markup:
     beside = f" ({_others(len(equal))} as fast, up to {written(equal.max(), 'seconds')})"
     slowest = Markup("; {} is slowest, {}").format(_name(last), written(seconds[last], "seconds"))
     return Markup("{}{} trains fastest, {} per epoch{}{}{}.").format(
-        "Of those that the reports timed, " if told else "",
-        _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",
+        of, _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",
         "" if last in equal.index else slowest, where,
     )  # fmt: skip
 

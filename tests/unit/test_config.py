@@ -1081,6 +1081,15 @@ def test_a_mistake_is_named_with_file_line_key_and_cure(write, mistake):
     assert any(mistake.cure in line for line in said), said
 
 
+def test_what_another_base_stands_between_is_not_said_again(write):
+    """The nearest base has momentum; that the one above it has Adam-W, too, changes nothing."""
+    deep = "deep: {base: vit, model: {depth: 6}"
+    text = STUDY.replace(deep, f"{deep}, optimizer: {{name: momentum}}")
+    own = "more-pictures: {base: deep, "
+    text = text.replace(own, f"{own}optimizer: {{name: adamw, momentum: 0.9}}, ")
+    assert "only the optimizer momentum has one, and this is adamw." in complaint(write(text=text))
+
+
 def test_of_names_that_are_possible_groups_come_first():
     assert shapes.known("zzz", ["adam", "core", "vit"], first={"core"}) == (
         "Possible: core, adam, vit."

@@ -178,6 +178,7 @@ def test_a_rise_since_one_of_the_last_epochs_is_none():
     falling = [2.0, 1.5, 1.2, 1.0, 0.9]
     assert parted(falling, [2.5, 2.3, 2.0, 2.2, 2.1]).rise == 0
     assert parted(falling, [2.5, 2.0, 2.2, 2.01, 2.1]).rise == pytest.approx(0.05)
+    assert math.isnan(parted(falling[:3], [2.5, 2.0, 2.2]).rise)  # nobody can tell yet
 
 
 def test_every_run_is_judged_by_itself():

@@ -432,7 +432,7 @@ def test_a_choice_of_which_every_run_diverged_is_named(tmp_path):
     sgd = {"optimizer.name": "sgd", "status": "diverged", "validation_accuracy_last": 0.1}
     runs = [vit("a", 2, validation_accuracy_last=0.6), vit("b", 2, **sgd)]
     text = figures.build("optimizers", study(tmp_path, runs)).text
-    assert "60.00 % (optimizer: adamw); diverged, drawn where they ended: vit-b; shortest" in text
+    assert "60.00 % (optimizer: adamw); diverged: vit-b; shortest" in text
 
 
 def test_what_is_compared_is_drawn_with_the_seconds_of_one_machine(tmp_path):

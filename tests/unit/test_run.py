@@ -374,12 +374,11 @@ def test_the_table_that_is_given_decides_the_result(tmp_path, words, table):
     ],
 )
 def test_a_table_that_is_not_the_original_makes_the_data_of_a_run_mirrored(data, table, origin):
-    manifest = {"origin": data, "description": "", "sha256": ""}
-    dataset = arrays.Dataset({}, manifest)
-    embedding = arrays.Dataset({}, {"origin": table}) if table else None
-    cpu, outcome = torch.device("cpu"), trainer.Outcome()
-    columns = run._provenance_columns(dataset, embedding, cpu, outcome, {})
+    dataset = arrays.Dataset({}, {"origin": data, "description": "a text"})
+    columns = run._origin(dataset, arrays.Dataset({}, {"origin": table}) if table else None)
     assert columns["data_origin"] == origin
+    told = "; GPT-1's weights from a mirror, not the originals"
+    assert columns["data_description"] == "a text" + told * (table == "mirrored")
 
 
 @pytest.mark.parametrize("ending", [".safetensors", ".json"])
@@ -663,8 +662,7 @@ def test_all_that_decides_a_run_is_part_of_what_its_checkpoint_belongs_to(digits
 def test_a_run_that_went_on_elsewhere_names_its_earlier_places(digits):
     def machine(*places: str) -> dict:
         outcome = trainer.Outcome(places=[*places])
-        dataset, cpu = arrays.load(digits), torch.device("cpu")
-        columns = run._provenance_columns(dataset, None, cpu, outcome, {})
+        columns = run._provenance_columns(arrays.load(digits), torch.device("cpu"), outcome, {})
         return json.loads(columns["machine"])
 
     assert (

@@ -126,7 +126,10 @@ def test_epochs_of_other_data_are_no_faster_or_slower(sentences):
     times = {"vit-a": 30.0, "vit-b": 20.0, "vit-c": 0.3}
     runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
     text = sentences(*runs[:2], runs[2] | {"dataset": "digits"})[1]
-    assert "vit-b trains fastest, 20 s per epoch; vit-a is slowest, 30 s." in text
+    quickest = "Of those on cifar10, vit-b trains fastest, 20 s per epoch; vit-a is slowest, 30 s."
+    assert quickest in text
+    shared = [run | {"gpu_shared": True} for run in runs[:2]]
+    assert "No run on cifar10 was timed." in sentences(*shared, runs[2] | {"dataset": "digits"})[1]
 
 
 def test_what_may_be_as_fast_is_counted_beside_the_fastest(sentences):
@@ -432,7 +435,7 @@ def test_the_claims_are_counted_with_their_reasons(tmp_path):
     )
     assert "2 because the data or the recipe were others than the reports'" in text
     assert "1 because runs or figures are missing" in text
-    assert "1 because one seed or a wide interval tells too little" in text
+    assert "1 because one seed, a wide interval or few images tell too little" in text
 
 
 def test_names_are_escaped(tmp_path):

@@ -383,7 +383,7 @@ def test_over_fitting_has_a_row_for_each_seed_with_its_verdict(tmp_path):
     table = tables.build("over-fitting", study(tmp_path, runs, metrics))
     assert list(table.seed) == [1, 2]
     assert list(table.verdict) == ["over-fitted", "not over-fitted"]
-    assert table["rise of the loss (%)"][0] == pytest.approx(25)
+    assert table["lasting rise of the loss (%)"][0] == pytest.approx(25)
     assert ">25.00<" in tables.to_html(table)
     assert list(table.columns[:3]) == ["experiment", "seed", "verdict"]
 

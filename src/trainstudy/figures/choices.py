@@ -152,7 +152,7 @@ def _text(
         f"{written(best.value, metric)} ({label}: {best.choice})"
     )
     if gone := diverged(runs):
-        text += f"; diverged, drawn where they ended: {', '.join(gone)}"
+        text += f"; diverged: {', '.join(gone)}"
     timed = runs.dropna(subset="seconds_training")
     made = places(timed).unique()
     if len(made) > 1:

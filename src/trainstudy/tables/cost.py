@@ -89,15 +89,16 @@ def equal_time(results: Results) -> pd.DataFrame:
 
 
 def _best_first(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort by family, machine and the score after the longest time that any run reached."""
+    """Sort by family, data, machine and the score after the longest time that any run reached."""
     rank = pd.Series(0.0, index=table.index)
-    for _, rows in table.groupby("family"):
+    for _, rows in table.groupby(["family", "data"]):
         reached = rows.dropna(axis="columns", how="all")
         scores = [name for name in reached if " after " in name and not name.endswith(" ±")]
         if scores:
             lowest_first = scores[-1].partition(" ")[0] in LOWER_IS_BETTER
             rank.update(rows[scores[-1]].rank(ascending=lowest_first, na_option="bottom"))
-    ranked = table.loc[rank.sort_values(kind="stable").index].sort_values("machine", kind="stable")
+    ranked = table.loc[rank.sort_values(kind="stable").index]
+    ranked = ranked.sort_values(["data", "machine"], kind="stable")
     return ranked.sort_values("family", key=by_family, kind="stable").reset_index()
 
 

@@ -34,7 +34,7 @@ def over_fitting(results: Results) -> pd.DataFrame:
     """Return per run how far validation and training loss parted; see estimates.over_fitting."""
     headings = {
         "experiment": "experiment", "seed": "seed", "verdict": "verdict",
-        "rise": "rise of the loss (%)",
+        "rise": "lasting rise of the loss (%)",
         "best_loss_epoch": "epoch of the best validation loss", "last_epoch": "last epoch",
         "loss_lowest": "best validation loss (nat)", "loss_last": "last validation loss (nat)",
         "gap_best": "gap in the best epoch (nat)", "gap_last": "gap at the end (nat)",
