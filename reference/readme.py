@@ -29,9 +29,12 @@ def read(kept: Path) -> results.Results:
 
 
 def made(found: results.Results) -> str:
-    """Return banners and tables as Markdown."""
-    notes = [f"> **{heading}.** {text}" for heading, text in origin.banners(found.runs)]
-    return "\n\n".join(["\n>\n".join(notes), beside_reports(found), *statements(found)])
+    """Return banners, folded behind their headings, and tables as Markdown."""
+    banners = origin.banners(found.runs)
+    headings = "; ".join(dict.fromkeys(heading for heading, _ in banners))
+    notes = [f"- **{heading}.** {text}" for heading, text in banners]
+    folded = [f"<details><summary><strong>{headings}</strong></summary>", "\n".join(notes)]
+    return "\n\n".join([*folded, "</details>", beside_reports(found), *statements(found)])
 
 
 def beside_reports(found: results.Results) -> str:

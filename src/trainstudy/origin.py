@@ -33,6 +33,13 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
             "commit. Their seconds and memory may differ for that reason alone."
         )
         found.append(("Several versions of the code", text))
+    torches = sorted({json.loads(text)["torch"] for text in runs.versions})
+    if len(torches) > 1:
+        text = (
+            f"{', '.join(torches)}. Another release alone trains nothing again; scores, seconds "
+            "and memory may differ for it."
+        )
+        found.append(("Several releases of torch", text))
     return found
 
 

@@ -13,11 +13,6 @@ import yaml
 NUMBER_IN_TEXT = re.compile(r"[-+]?(\d+)(\.\d*)?[eE][-+]?\d+")
 PATHS = (("mirror",), ("measured",))  # keys whose pattern is that of a path
 NONE_AS_TEXT = (*PATHS, ("image",))  # keys of which "null" is no value
-# Keys that stand for the study, so that no grid can vary them.
-OF_THE_STUDY = (
-    "study", "seeds", "select", "mirror", "measured", "image", "threads", "deterministic",
-    "checkpoint_seconds", "claims",
-)  # fmt: skip
 
 LONGEST = 80  # characters of a key that a place is named by
 KINDS = {
@@ -151,7 +146,10 @@ def _explain(
         case "pattern":
             return [(path, _misspelt(path, value))]
         case "type":
-            return [(path, _of_wrong_type(path, value, error.validator_value, error.schema))]
+            of_run = isinstance(whole, dict) and "family" in whole
+            return [
+                (path, _of_wrong_type(path, value, error.validator_value, error.schema, of_run))
+            ]
     return [(path, f"{error.message}.")]
 
 
@@ -227,8 +225,13 @@ def _misspelt(path: tuple, value: object) -> str:
     )
 
 
-def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: dict) -> str:
-    """Return what to do about the usual slips of YAML and of the command line."""
+def _of_wrong_type(
+    path: tuple, value: object, wanted: str | list[str], schema: dict, of_run: bool
+) -> str:
+    """Return what to do about the usual slips of YAML and of the command line.
+
+    `of_run`: it is a setting of a run, which a grid may vary.
+    """
     if wanted == "string" and isinstance(value, bool):
         return "YAML takes no, off, yes, on, false and true for truth values; write it in quotes."
     if wanted == "string" and value is None:
@@ -253,12 +256,9 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
         return f"{said} is no list; write its values in brackets, such as [one, other]."
     if wanted == "array" and (count := schema.get("minItems", 1)) > 1:
         return f"{value!r} is no list; write {count} values in brackets."
-    if wanted == "array" and path == ("seeds",) and _is_whole(None, value):
-        said = f"{value!r} is no list; write seeds: [{value}] in a file for --configfile"
-        return f"{said} (after --config the items of lists are text)."
     if wanted == "array":
         several = re.sub(r"[\s,]+", ", ", str(value).strip())
-        if path == ("seeds",):
+        if path == ("seeds",) and not re.fullmatch(r"[\d, ]+", several):
             several = "42, 43"
         return f"{value!r} is no list; write [{several}]."
     if wanted == "object" and value is None:
@@ -269,7 +269,7 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
         return f"{value!r} is no mapping; write keys and values below it, such as key: {value}."
     if value is None:
         return "nothing stands behind this key; write a value, or remove it."
-    if isinstance(value, list) and path[0] not in OF_THE_STUDY and "array" not in wanted:
+    if isinstance(value, list) and of_run and "array" not in wanted:
         setting = ".".join(map(str, path))
         return f"{value!r} is a list; a grid tries several values: grid: {{{setting}: {value}}}."
     if "null" in wanted and str(value).lower() in ("none", "null", "~"):
@@ -283,10 +283,7 @@ def _of_wrong_type(path: tuple, value: object, wanted: str | list[str], schema: 
             "or False after --config."
         )
     if number is not None:
-        return (
-            f"{value!r} is text, not a number. Write {number} without quotes; in a list given to "
-            "--config everything is text, so put it into a file for --configfile."
-        )
+        return f"{value!r} is text, not a number. Write {number} without quotes."
     if isinstance(value, str) and NUMBER_IN_TEXT.fullmatch(value):
         if "integer" in wanted and float(value).is_integer():
             return f"{value} is text, not a number. Write {float(value):.0f}."

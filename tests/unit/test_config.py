@@ -868,7 +868,7 @@ MISTAKES = {
         "seeds: [1, 2]",
         "seeds: 42",
         "seeds",
-        "42 is no list; write seeds: [42] in a file for --configfile (after --config the items of ",
+        "42 is no list; write [42].",
     ),
     "one group instead of a list": Mistake(
         "select: [core]", "select: core", "select", "'core' is no list; write [core]."

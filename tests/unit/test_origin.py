@@ -24,6 +24,14 @@ def test_original_data_need_no_banner(runs):
     assert origin.banners(runs(*RUNS)) == []
 
 
+def test_several_releases_of_torch_are_announced(runs):
+    versions = [json.dumps({"torch": torch, "python": "3.11"}) for torch in ("2.14.1", "2.11.0")]
+    rows = [a_run("vit-a", seed, versions=made) for seed, made in enumerate(versions)]
+    ((heading, banner),) = origin.banners(runs(*rows))
+    assert heading == "Several releases of torch"
+    assert banner.startswith("2.11.0, 2.14.1. Another release alone trains nothing again")
+
+
 def test_embedded_data_are_announced_once(runs):
     facts = {"dataset": "digits", "data_origin": "embedded", "data_description": "small digits"}
     rows = runs(a_run("lstm-a"), a_run("vit-a", **facts), a_run("cnn-a", **facts))

@@ -16,7 +16,7 @@ import yaml
 from axe_playwright_python.sync_playwright import Axe
 from mirrors import mirror_of
 
-from trainstudy import arrays, records
+from trainstudy import arrays, records, trained
 
 
 def test_parquet_files_hold_every_run_and_obey_their_schemas(finished):
@@ -217,10 +217,11 @@ def test_another_folder_than_the_projects_is_named(fresh, tmp_path):
     )
 
 
-def test_a_list_of_numbers_on_the_command_line_is_refused_with_the_way_round(fresh):
-    output = fresh.snakemake("--dry-run", "--config", "seeds=[1,2]", check=False)
-    assert "command line (--config), seeds.0: '1' is text, not a number" in output
-    assert "--configfile" in output
+def test_seeds_may_stand_on_the_command_line(fresh):
+    one = fresh.stale("--config", "seeds=[7,8]", "select=[vit-a]")
+    assert one["train"] == 2
+    output = fresh.snakemake("--dry-run", "--config", "seeds=[7,x]", check=False)
+    assert "command line (--config), seeds.1: 'x' is no whole number." in output
 
 
 def test_a_failing_training_job_leaves_its_reason_in_its_log(finished):
@@ -296,6 +297,11 @@ def test_gpt1s_embedding_comes_out_of_the_pipeline_and_stays_frozen(fresh, tmp_p
     run = pd.read_parquet(fresh.result(done)).iloc[0]
     assert run["model.embedding"] == "gpt1"
     assert run.parameters_total - run.parameters_trained == table.size
+    model = trained.load(fresh.result("runs/lstm-a/42"), fresh.folder / "data/prepared")
+    assert model.table.tolist() == table.tolist()
+    assert arrays.read_manifest(fresh.folder / "data/prepared/embedding/gpt1.json")["origin"] == (
+        "mirrored"
+    )
 
 
 def test_the_published_tokens_come_out_of_the_pipeline(fresh, mirror):

@@ -6,6 +6,7 @@ import subprocess
 import venv
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -138,5 +139,5 @@ def test_its_lines_load_the_weights_of_every_family(finished, monkeypatch, exper
     code = code.replace("results/demo", "results/tiny").replace("vit-2-adamw", experiment)
     found: dict = {}
     exec(compile(code, "README.md", "exec"), found)
-    assert found["run"]["experiment"] == experiment
-    assert models.parameter_counts(found["model"])[0] == found["run"]["parameters_trained"]
+    facts = pd.read_parquet(finished.result(f"runs/{experiment}/42/run.parquet")).iloc[0]
+    assert models.parameter_counts(found["model"])[0] == facts.parameters_trained

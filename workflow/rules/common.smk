@@ -18,6 +18,10 @@ shell.prefix(
     f"TORCHINDUCTOR_CACHE_DIR={shlex.quote(str(Path('data/compiled').resolve()))}; exec "
 )
 
+# After --config Snakemake takes the items of lists for text.
+if isinstance(config.get("seeds"), list):
+    config["seeds"] = [int(seed) if str(seed).isdecimal() else seed for seed in config["seeds"]]
+
 try:
     RUNS = settings_of.resolve(
         config,

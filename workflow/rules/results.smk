@@ -1,4 +1,4 @@
-"""From the Parquet files to tables, figures and the report. Nothing here needs torch."""
+"""From the files of all runs to tables, figures and the report. Nothing here needs torch."""
 
 # What results.read takes: what this study measured, or what an earlier one did.
 MEASURED = {
@@ -28,6 +28,27 @@ SHOWN = {"experiments": sorted(RUNS), "seeds": sorted(config["seeds"])}
 ABSENT = sorted({*CONTENTS["items"]} - {*ITEMS})
 # An input and no parameter: Snakemake's report prints the parameters of a job in full.
 CLAIMS = ["report/claims.yaml", "workflow/schemas/claims.yaml"]
+
+
+rule aggregate:
+    """Gather the metrics and facts of all runs into two Parquet files."""
+    input:
+        metrics=collect(f"{RUN}/metrics.parquet", experiment=RUNS, seed=config["seeds"]),
+        runs=RUN_FILES,
+        code=script_of("aggregate"),
+    output:
+        metrics=f"{RESULTS}/metrics.parquet",
+        runs=f"{RESULTS}/runs.parquet",
+    log:
+        f"{RESULTS}/logs/aggregate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/aggregate.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        **asking(for_gathering),
+    script:
+        "../scripts/aggregate.py"
 
 
 rule make_tables:

@@ -26,8 +26,6 @@ rule train:
     resources:
         **asking(for_training),
         gpu=GPUS,
-        # Not a parameter: another interval leaves finished runs as they are.
-        checkpoint_seconds=config["checkpoint_seconds"],
     params:
         settings=lambda wildcards: settings_of.training_settings(run_of(wildcards)),
         deterministic=config["deterministic"],
@@ -69,24 +67,3 @@ rule size_models:
         settings={name: settings_of.training_settings(run) for name, run in RUNS.items()},
     script:
         "../scripts/size_models.py"
-
-
-rule aggregate:
-    """Gather the metrics and facts of all runs into two Parquet files."""
-    input:
-        metrics=collect(f"{RUN}/metrics.parquet", experiment=RUNS, seed=config["seeds"]),
-        runs=RUN_FILES,
-        code=script_of("aggregate"),
-    output:
-        metrics=f"{RESULTS}/metrics.parquet",
-        runs=f"{RESULTS}/runs.parquet",
-    log:
-        f"{RESULTS}/logs/aggregate.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/aggregate.tsv"
-    conda:
-        "../../envs/analysis.yaml"
-    resources:
-        **asking(for_gathering),
-    script:
-        "../scripts/aggregate.py"

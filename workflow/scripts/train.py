@@ -16,6 +16,7 @@ with logs.job(snakemake.log[0], f"{name}/{seed}"):
         deterministic=snakemake.params.deterministic,
         code=[Path(file) for file in snakemake.input.code],
         checkpoints=Path(snakemake.params.checkpoints),
-        checkpoint_seconds=snakemake.resources.checkpoint_seconds,
+        # No parameter: another interval leaves finished runs as they are.
+        checkpoint_seconds=snakemake.config["checkpoint_seconds"],
         **{f"{part}_file": Path(file) for part, file in snakemake.output.items()},
     )
