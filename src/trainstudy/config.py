@@ -12,9 +12,9 @@ from pathlib import Path
 
 import jsonschema
 
-from trainstudy import data, grids, misfits, shapes
-from trainstudy.places import ConfigError, Places, read
-from trainstudy.shapes import Find
+from trainstudy import data, grids, misfits, yamlschema
+from trainstudy.yamlfiles import ConfigError, Places, read
+from trainstudy.yamlschema import Find
 
 RESULT_FILES = ("metrics", "runs", "predicted", "attention")  # Parquet: what reports are made from
 
@@ -28,20 +28,20 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
     Raises ConfigError with every problem found.
     """
     places = Places(files, config)
-    shape = shapes.read(schemas / "config.yaml")
+    shape = yamlschema.read(schemas / "config.yaml")
     problems = data.problems() + places.duplicates
-    problems += shapes.violations(config, shape, lambda p: places.find([p]))
+    problems += yamlschema.violations(config, shape, lambda p: places.find([p]))
     problems = problems or _impossible_grids(config["experiments"], places)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     owners = grids.owners(config["experiments"])
     study = config | {"experiments": grids.expanded(config["experiments"])}
     runs = {name: _merge(study, name, owners[name], places, problems) for name in owners}
-    schema = shapes.read(schemas / "experiment.yaml")
+    schema = yamlschema.read(schemas / "experiment.yaml")
     for name in runs if not problems else ():
         lineage = [("experiments", owners[name]), *_lineage(study, name)[1:]]
         find = _finder(lineage, config["experiments"][owners[name]].get("grid", {}), places)
-        violated = shapes.violations(runs[name], schema, find)
+        violated = yamlschema.violations(runs[name], schema, find)
         if violated:
             problems += (
                 _of_two_families(study, name, schema.iter_errors(runs[name]), find) or violated
@@ -49,7 +49,7 @@ def resolve(config: dict, files: list[Path], schemas: Path) -> dict[str, dict]:
         else:
             problems += [f"{find(path)}: {message}" for path, message in misfits.of(runs[name])]
     if not problems:
-        names = shapes.Validator(shape.schema["$defs"]["name"])
+        names = yamlschema.Validator(shape.schema["$defs"]["name"])
         problems += _misnamed(owners, names, places) + _unknown_selection(config, runs, places)
         problems += _named_as_groups(owners, runs, places) + _lost_bases(study, places)
         problems += _idle(study, owners, runs, places) + _no_results(config, places)
@@ -64,7 +64,7 @@ def checked(file: Path, schema: Path) -> dict:
     """Return what a YAML file holds. Raises ConfigError where it does not obey its schema."""
     loaded, _, _ = read(file)
     places = Places([file], loaded)
-    found = shapes.violations(loaded, shapes.read(schema), lambda path: places.find([path]))
+    found = yamlschema.violations(loaded, yamlschema.read(schema), lambda path: places.find([path]))
     problems = places.duplicates + found
     if problems:
         raise ConfigError(*problems)
@@ -136,7 +136,7 @@ def _merge(config: dict, name: str, owner: str, places: Places, problems: list[s
     lineage = _lineage(config, name)
     for section, one in reversed(lineage):
         if one not in config[section]:
-            known = shapes.known(one, config[section])
+            known = yamlschema.known(one, config[section])
             if one in config["experiments"]:
                 known = (
                     f"That is an experiment; its base is '{config['experiments'][one]['base']}'."
@@ -206,7 +206,7 @@ def _misnamed(
     return [
         line
         for name, owner in owners.items()
-        for line in shapes.violations(name, names, {(): where[owner]}.__getitem__)
+        for line in yamlschema.violations(name, names, {(): where[owner]}.__getitem__)
     ]
 
 
@@ -235,7 +235,7 @@ def _lost_bases(study: dict, places: Places) -> list[str]:
         "Rename or remove it."
         for base, own in study["bases"].items()
         if base not in used and not {"base", "family"} & {*own}
-        if (near := shapes.nearest(base, used))
+        if (near := yamlschema.nearest(base, used))
     ]
 
 
@@ -294,7 +294,7 @@ def _unknown_selection(config: dict, runs: dict[str, dict], places: Places) -> l
     known = {*runs, *config["experiments"], *groups}
     where = places.find([("select",)])
     return [
-        f"{where}: no experiment or group '{name}'. {shapes.known(name, known, first=groups)}"
+        f"{where}: no experiment or group '{name}'. {yamlschema.known(name, known, first=groups)}"
         for name in config["select"]
         if name not in known
     ]

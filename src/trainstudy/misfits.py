@@ -6,7 +6,7 @@ Without torch and numpy, like config.py, which uses it.
 import re
 from types import ModuleType
 
-from trainstudy import data, shapes
+from trainstudy import data, yamlschema
 
 KIND_OF_FAMILY = {"lstm": "text", "vit": "images", "cnn": "images"}
 MODULE = re.compile("[a-z0-9][a-z0-9_]*")
@@ -16,7 +16,7 @@ def of(run: dict) -> list[tuple[tuple, str]]:
     """Return the (path, message) of settings that are each fine but do not fit together."""
     name, kind = run["dataset"], KIND_OF_FAMILY[run["family"]]
     if name not in data.names():
-        return [(("dataset",), f"no data set '{name}'. {shapes.known(name, data.names())}")]
+        return [(("dataset",), f"no data set '{name}'. {yamlschema.known(name, data.names())}")]
     if not MODULE.fullmatch(name):
         message = f"the file data/{name}.py needs a name of lower-case letters, digits and _."
         return [(("dataset",), message)]

@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from trainstudy import data, grids, places, shapes
+from trainstudy import data, grids, yamlfiles, yamlschema
 from trainstudy.config import ConfigError, resolve, threads, training_settings
 from trainstudy.records import flatten
 
@@ -1091,7 +1091,7 @@ def test_what_another_base_stands_between_is_not_said_again(write):
 
 
 def test_of_names_that_are_possible_groups_come_first():
-    assert shapes.known("zzz", ["adam", "core", "vit"], first={"core"}) == (
+    assert yamlschema.known("zzz", ["adam", "core", "vit"], first={"core"}) == (
         "Possible: core, adam, vit."
     )
 
@@ -1269,7 +1269,7 @@ def test_keys_that_came_by_merges_stand_where_their_values_do(
 ):
     file = tmp_path / "merged.yaml"
     file.write_text(text)
-    content, lines, complaints = places.read(file)
+    content, lines, complaints = yamlfiles.read(file)
     assert content["all"] == expected
     own = {path[1:]: line for path, line in lines.items() if path[0] == "all" and path[1:]}
     assert own == places_of_all

@@ -12,7 +12,7 @@ from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 import mutations
-from trainstudy import config, data, grids, missing, places, records
+from trainstudy import config, data, grids, missing, records, yamlfiles
 
 ROOT = Path(__file__).parents[2]
 COMMON = (ROOT / "workflow/rules/common.smk").read_text()
@@ -35,11 +35,11 @@ def outcome(folder: Path, contents: tuple[bytes, bytes | None]) -> str:
             update_config(overlay, load_configfile(files[1]))
     except Exception:  # by Snakemake, before the Snakefile begins; docs/faults.md says what is seen
         with pytest.raises(config.ConfigError) as caught:
-            places.read(files[1])
+            yamlfiles.read(files[1])
         check_message(str(caught.value), files)
         return "refused by Snakemake"
     try:
-        places.read(files[0])
+        yamlfiles.read(files[0])
         merged = load_configfile(files[0])  # nothing that passed may trouble Snakemake
         update_config(merged, overlay)
         runs = config.resolve(merged, files, ROOT / "workflow/schemas")

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from mirrors import mirror_of
 
 import mutations
-from trainstudy import config, places
+from trainstudy import config, yamlfiles
 from trainstudy.data import cifar10
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +113,7 @@ def dry_run(study, wanted: int, number: int) -> None:
             return
         file.write_bytes(contents[0])
         try:
-            loaded = places.read(file)[0]
+            loaded = yamlfiles.read(file)[0]
             config.resolve(loaded, [file], study.folder / "workflow/schemas")
         except config.ConfigError:
             return

@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from trainstudy import config as settings_of, data, gpt1, grids, shapes
+from trainstudy import config as settings_of, data, gpt1, grids, yamlschema
 
 # PYTHONPATH, because under conda nothing else leads to the package. The allocator keeps large blocks
 # instead of returning them after every step: 1.75 times the tokens per second for the language
@@ -42,7 +42,7 @@ config["experiments"] = grids.expanded(config["experiments"])
 def run_of(wildcards):
     """Return the settings of the run that a job is of."""
     if wildcards.experiment not in config["experiments"]:
-        known = shapes.known(wildcards.experiment, config["experiments"])
+        known = yamlschema.known(wildcards.experiment, config["experiments"])
         raise WorkflowError(f"there is no experiment '{wildcards.experiment}'. {known}")
     if wildcards.experiment not in RUNS:
         raise WorkflowError(

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 SRC = str(Path(workflow.basedir, "src"))
 sys.path.insert(0, SRC)
 
-from trainstudy import places, shapes
+from trainstudy import yamlfiles, yamlschema
 
 # A profile that is not there Snakemake passes over, and profiles/default with it: jobs for a cluster would
 # run here.
@@ -28,7 +28,7 @@ folders = [
 if profile != "none" and not any(Path(folder, profile).exists() for folder in folders):
     ours = [folder.name for folder in folders[0].iterdir()]
     raise WorkflowError(
-        f"--workflow-profile: there is no profile '{profile}'. {shapes.known(profile, ours)}"
+        f"--workflow-profile: there is no profile '{profile}'. {yamlschema.known(profile, ours)}"
     )
 if workflow.resource_settings.cores == 0:
     raise WorkflowError(
@@ -39,6 +39,6 @@ if not Path("config.yaml").exists():
         f"there is no config.yaml in {Path.cwd()}: run Snakemake in the project's folder, {workflow.basedir}"
     )
 try:
-    places.read(Path("config.yaml"))
-except places.ConfigError as error:
+    yamlfiles.read(Path("config.yaml"))
+except yamlfiles.ConfigError as error:
     raise WorkflowError(str(error)) from None
