@@ -1,7 +1,8 @@
-"""The fault matrices: every row of a table whose last column is `test` names tests that exist."""
+"""What documents promise: tests that exist for every fault, every setting, the picture of the jobs."""
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,20 @@ def test_every_setting_is_described_with_the_families_that_have_it():
         assert {*re.findall(r"`(\w+)`", row[-1])} == (
             flat[key] if flat[key] != {*FAMILIES} else set()
         )
+
+
+def test_the_picture_of_the_jobs_is_that_of_snakemake(fresh):
+    shutil.copy(ROOT / "config.yaml", fresh.folder / "config.yaml")
+    printed = fresh.snakemake("--rulegraph", "mermaid-js")
+    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", printed, re.M))
+    arrows = re.findall(r"^\s*(id\d+) --> (id\d+)", printed, re.M)
+    expected = {(names[one], names[other]) for one, other in arrows if names[other] != "all"}
+    (drawn,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    found = {
+        (one, other)
+        for left, right in re.findall(r"^\s*(.+?) --> (.+)$", drawn, re.M)
+        for one in left.split(" & ")
+        for other in right.split(" & ")
+    }
+    assert found == expected
+    assert len(found) >= 10
