@@ -18,7 +18,7 @@ class ConfigError(Exception):
 
     def __init__(self, *problems: str) -> None:
         shown, rest = problems[:10], len(problems) - 10
-        lines = [f"The configuration cannot be run ({len(problems)} to mend):"]
+        lines = [f"The configuration cannot be run ({len(problems)} to fix):"]
         lines += [f"  * {_printable(problem)}" for problem in shown]
         super().__init__("\n".join(lines + ([f"  … and {rest} more."] if rest > 0 else [])))
 

@@ -1441,7 +1441,7 @@ def test_fifty_mistakes_fit_one_screen(write):
     experiments = "".join(f"  wrong-{n}: {{base: vit, lrr: {n}}}\n" for n in range(50))
     message = complaint(write(text=STUDY + experiments))
     assert len(message.splitlines()) <= 14
-    assert "50 to mend" in message
+    assert "50 to fix" in message
     assert "… and 40 more." in message
 
 

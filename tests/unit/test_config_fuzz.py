@@ -54,7 +54,7 @@ def check_message(message: str, files: list[Path]) -> None:
     """The message fits a screen, can be printed, and each line has a place, a key and a cure."""
     message.encode("utf-8")
     title, *lines = message.split("\n")
-    assert re.fullmatch(r"The configuration cannot be run \(\d+ to mend\):", title)
+    assert re.fullmatch(r"The configuration cannot be run \(\d+ to fix\):", title)
     assert 1 <= len(lines) <= 11
     for line in lines:
         assert line.isprintable(), line

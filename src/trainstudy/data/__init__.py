@@ -72,7 +72,7 @@ def problems() -> list[str]:
         except Exception as error:  # anything that Python may find in it
             file = Path(__file__).with_name(f"{name}.py")
             said = f"{type(error).__name__}: {error}"
-            found.append(f"{file}: cannot be imported ({said}). Mend or move it.")
+            found.append(f"{file}: cannot be imported ({said}). Fix or move it.")
             continue
         wanted = OFFERED | OFFERED_BY_KIND.get(getattr(module, "KIND", ""), {})
         lacking = [

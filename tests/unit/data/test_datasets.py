@@ -114,7 +114,7 @@ def test_a_module_that_cannot_be_imported_is_named_before_anything_runs(added, v
     added("birds", SHAPE=value)
     (problem,) = data.problems()
     assert re.search(rf"birds\.py: cannot be imported \({re.escape(said)}", problem)
-    assert problem.endswith(" Mend or move it.")
+    assert problem.endswith(" Fix or move it.")
 
 
 @pytest.mark.parametrize(
