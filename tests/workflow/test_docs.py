@@ -1,4 +1,4 @@
-"""What documents promise: tests that exist for every fault, every setting, the picture of the jobs."""
+"""What documents promise: a test for every fault, every setting, the picture of the jobs."""
 
 import ast
 import re
