@@ -35,10 +35,7 @@ IMAGES = {"train": 45_000, "validation": 5_000, "test": 10_000}  # CIFAR-10's, w
 
 
 def experiment(case: str, changes: dict) -> dict:
-    """Return the settings of a case, changed as {"model.depth": 4} says, for this machine.
-
-    PyTorch then computes with them as in a training job.
-    """
+    """Return the settings of a case, changed as {"model.depth": 4} says, for this machine."""
     file = ROOT / "config.yaml"
     runs = resolve(yaml.safe_load(file.read_text()), [file], ROOT / "workflow" / "schemas")
     settings = runs[EXPERIMENTS[case]]
@@ -48,9 +45,7 @@ def experiment(case: str, changes: dict) -> dict:
         for parent in parents:
             place = place[parent]
         place[key] = value
-    settings = run.settled(settings, deterministic=False)
-    run.choose_algorithms(deterministic=False, exact=settings["precision"] == "fp32")
-    return settings
+    return run.settled(settings, deterministic=False)
 
 
 def dataset(settings: dict, vocabulary: int) -> Dataset:
@@ -83,6 +78,7 @@ def ours(
     settings: dict, data: Dataset, table, device: torch.device, recorded: bool = True
 ) -> Callable[[], object]:
     """Return the project's own training step."""
+    run.choose_algorithms(deterministic=False, exact=settings["precision"] == "fp32")
     model = models.build(settings["family"], settings["model"], data.manifest, table).to(device)
     task = tasks.TASKS[data.manifest["kind"]](data, settings, 42, device)
     optimizer = optimizers.build(settings["optimizer"], model)

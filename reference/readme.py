@@ -30,11 +30,16 @@ def read(kept: Path) -> results.Results:
 
 def made(found: results.Results) -> str:
     """Return banners, folded behind their headings, and tables as Markdown."""
-    banners = origin.banners(found.runs)
+    return "\n\n".join([*_folded(found.runs), beside_reports(found), *statements(found)])
+
+
+def _folded(runs: pd.DataFrame) -> list[str]:
+    banners = origin.banners(runs)
+    if not banners:
+        return []
     headings = "; ".join(dict.fromkeys(heading for heading, _ in banners))
-    notes = [f"- **{heading}.** {text}" for heading, text in banners]
-    folded = [f"<details><summary><strong>{headings}</strong></summary>", "\n".join(notes)]
-    return "\n\n".join([*folded, "</details>", beside_reports(found), *statements(found)])
+    notes = "\n".join(f"- **{heading}.** {text}" for heading, text in banners)
+    return [f"<details><summary><strong>{headings}</strong></summary>", notes, "</details>"]
 
 
 def beside_reports(found: results.Results) -> str:

@@ -33,11 +33,13 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
             "commit. Their seconds and memory may differ for that reason alone."
         )
         found.append(("Several versions of the code", text))
-    torches = sorted({json.loads(text)["torch"] for text in runs.versions})
+    # What follows a + is the build for a kind of machine.
+    releases = (json.loads(text).get("torch", "unknown") for text in runs.versions)
+    torches = sorted({release.partition("+")[0] for release in releases})
     if len(torches) > 1:
         text = (
-            f"{', '.join(torches)}. Another release alone trains nothing again; scores, seconds "
-            "and memory may differ for it."
+            f"The runs were made with torch {' and '.join(torches)}, as a new release alone does "
+            "not train finished runs again. Scores, seconds and memory may differ for that reason."
         )
         found.append(("Several releases of torch", text))
     return found

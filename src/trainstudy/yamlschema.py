@@ -258,7 +258,7 @@ def _of_wrong_type(
         return f"{value!r} is no list; write {count} values in brackets."
     if wanted == "array":
         several = re.sub(r"[\s,]+", ", ", str(value).strip())
-        if path == ("seeds",) and not re.fullmatch(r"[\d, ]+", several):
+        if path == ("seeds",) and not re.fullmatch("(0|[1-9][0-9]*)(, (0|[1-9][0-9]*))*", several):
             several = "42, 43"
         return f"{value!r} is no list; write [{several}]."
     if wanted == "object" and value is None:
@@ -283,7 +283,11 @@ def _of_wrong_type(
             "or False after --config."
         )
     if number is not None:
-        return f"{value!r} is text, not a number. Write {number} without quotes."
+        inside = "; inside lists and mappings --config makes everything text, --configfile does not"
+        return (
+            f"{value!r} is text, not a number. Write {number} without quotes"
+            f"{inside if len(path) > 1 else ''}."
+        )
     if isinstance(value, str) and NUMBER_IN_TEXT.fullmatch(value):
         if "integer" in wanted and float(value).is_integer():
             return f"{value} is text, not a number. Write {float(value):.0f}."

@@ -660,7 +660,7 @@ def test_a_page_escapes_its_title():
         ("test perplexity", math.inf, "∞"),
         ("difference to A", 0.5, "+0.5"),
         ("difference to A", -2.0, "-2"),
-        ("rise of the loss (%)", 2.034, "2.03"),
+        ("lasting rise of the loss (%)", 2.034, "2.03"),
         ("learning rate", 3e-4, "0.0003"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from test_run import LSTM, RESNET, VIT, digits, table, train, words  # noqa: F401, fixtures
+from test_run import LSTM, RESNET, VIT, _process, digits, table, train, words  # noqa: F401, fixtures
 from trainstudy import arrays, trained
 from trainstudy.tasks import TASKS
 
@@ -29,7 +29,7 @@ def test_the_model_of_a_run_scores_as_the_run_did(tmp_path, request, settings):
     dataset = arrays.load(data)
     task = TASKS[dataset.manifest["kind"]](dataset, settings, 1, torch.device("cpu"))
     found = task.evaluate(model, "validation")["loss"]
-    assert found == pytest.approx(facts["validation_loss_best"], rel=1e-5)
+    assert found == pytest.approx(facts["validation_loss_best"], rel=1e-4)
 
 
 def lay(file: Path, name: Path) -> None:

@@ -18,9 +18,12 @@ shell.prefix(
     f"TORCHINDUCTOR_CACHE_DIR={shlex.quote(str(Path('data/compiled').resolve()))}; exec "
 )
 
-# After --config Snakemake takes the items of lists for text.
-if isinstance(config.get("seeds"), list):
-    config["seeds"] = [int(seed) if str(seed).isdecimal() else seed for seed in config["seeds"]]
+# In lists after --config Snakemake takes numbers for text.
+typed = workflow.config_settings.config.get("seeds")
+if isinstance(typed, list):
+    config["seeds"] = [
+        int(seed) if re.fullmatch("[0-9]{1,10}", str(seed)) else seed for seed in typed
+    ]
 
 try:
     RUNS = settings_of.resolve(
