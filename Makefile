@@ -20,6 +20,7 @@ export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 endif
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: demo cluster keep reference test test-all bench lint format audit lock clean clean-demo \
   clean-checkpoints clean-results help
 
@@ -39,7 +40,7 @@ keep: $(VENV)/run.installed
 # From the Parquet files in reference/full alone; trains nothing.
 reference: $(VENV)/run.installed
 	snakemake --cores $(CORES) --configfile reference/$(KEPT)/config.yaml --quiet rules
-	mkdir -p reference/$(KEPT)/tables
+	rm -rf reference/$(KEPT)/tables && mkdir -p reference/$(KEPT)/tables
 	cp results/reference-$(KEPT)/tables/*.csv reference/$(KEPT)/tables/
 	cp results/reference-$(KEPT)/report.html reference/$(KEPT)/
 	cp results/reference-$(KEPT)/figures/measured-against-published.png reference/$(KEPT)/
@@ -70,13 +71,13 @@ format: $(VENV)/dev.installed
 	ruff format $(CODE)
 	snakefmt Snakefile workflow
 
-# Speed and memory against the textbook's training step. Needs the machine for itself, 15 minutes.
+# Speed and memory against the textbook's training step. Needs Linux, and the machine for itself, 15 minutes.
 bench: $(VENV)/dev.installed
 	PYTHONPATH=src python benchmarks/bench.py
 	PYTHONPATH=src python benchmarks/costs.py
 	PYTHONPATH=src python benchmarks/sharing.py
-	PYTHONPATH=src python benchmarks/dag.py
 	PYTHONPATH=src python benchmarks/page.py
+	PYTHONPATH=src python benchmarks/dag.py && PYTHONPATH=src python benchmarks/page.py
 
 # Known vulnerabilities of every locked release. It asks PyPI; --strict, because otherwise a release
 # that could not be looked up counts as clean.
@@ -97,6 +98,7 @@ lock: $(VENV)/dev.installed
 	  --no-header -c requirements/dev.txt --extra cluster pyproject.toml -o requirements/cluster.txt
 	echo uv | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header -c requirements/dev.txt - -o requirements/installer.txt
+	$(MAKE) $(VENV)/dev.installed  # whose Snakemake prints envs/image.def
 	python envs/pin.py
 
 # Downloads, prepared data, finished and interrupted runs are kept: those go by name only.
@@ -127,12 +129,13 @@ help:
 	@echo "make lint, format, audit, lock   for who changes the code"
 	@echo "PYTHON=python3.12: another interpreter; INSTALLER=pip: without uv; CORES=2: fewer for the demo."
 
-$(VENV)/bin/python:
+# Not its python: that is there before pip, without which nothing can be installed.
+$(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name one: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/%.installed: requirements/%.txt requirements/installer.txt | $(VENV)/bin/python
+$(VENV)/%.installed: requirements/%.txt requirements/installer.txt | $(VENV)/bin/pip
 ifeq ($(INSTALLER),pip)
 	python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 else

@@ -17,6 +17,6 @@ case "${1:-}" in
       --ignore tests/unit/test_fetch.py --ignore tests/unit/test_page.py "${@:2}" ;;
   bench) "$python" benchmarks/bench.py --rounds 5 "${@:2}" ;;
   costs | sharing | page) "$python" "benchmarks/$1.py" "${@:2}" ;;
-  study) "$python" -m snakemake --cores "$(nproc)" --resources gpu=1 "${@:2}" ;;
+  study) "$python" -m snakemake --cores "$(nproc)" "${@:2}" ;;
   *) sed -n '2,6p' "$self"; exit 2 ;;
 esac

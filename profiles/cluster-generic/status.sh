@@ -2,7 +2,9 @@
 # Say of one Slurm job: running, success or failed. squeue knows a job for some minutes after its end
 # (MinJobAge), the accounting database, where there is one, for longer. No answer means no news.
 answer=$(squeue --noheader --states=all --format=%T --jobs="$1" 2>&1) || case $answer in
-  *'Invalid job id'*) answer=$(timeout 30 sacct -X --noheader --format=State%20 --jobs="$1" 2>/dev/null) ;;
+  # Forgotten: what was preempted then was not queued again.
+  *'Invalid job id'*) answer=$(timeout 30 sacct -X --noheader --format=State%20 --jobs="$1" 2>/dev/null |
+    sed s/PREEMPTED/FAILED/) ;;
   *) answer=RUNNING ;;
 esac
 set -- $answer

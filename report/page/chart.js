@@ -285,6 +285,7 @@
       element(this.tip, "strong", {}, line.run.name);
       element(this.tip, "span", {}, `${line.split === "train" ? "training" : line.split}, epoch ${point.epoch}${point.seconds === null ? "" : `, ${written(point.seconds, {})} s`}`);
       element(this.tip, "span", {}, `${this.metric.name} ${written(point.y, this.metric)}`);
+      if (this.axis === "seconds" && line.run.machine) element(this.tip, "span", {}, `on ${line.run.machine}`);
       if (point.range)
         element(this.tip, "span", {}, `${point.seeds === 1 ? "one seed" : `mean of ${point.seeds} seeds`}, ${point.range.map((value) => written(value, this.metric)).join(" to ")}`);
       this.tip.hidden = false;

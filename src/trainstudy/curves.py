@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from trainstudy import comparisons, style
-from trainstudy.results import SCORE, Results
+from trainstudy.results import SCORE, Results, places
 
 METRICS = {
     "perplexity": {"name": "perplexity", "label": "perplexity", "log": True, "percent": False},
@@ -21,10 +21,14 @@ def of_family(results: Results, family: str) -> dict:
     A curve stands for all seeds of an experiment: values and seconds are means over the seeds,
     "<metric> range" holds their smallest and largest value and "<metric> seeds" how many there are.
     What is not a finite number is None, and so are seconds that do not count (Results.curves).
-    "sets" are the runs that are compared with each other, as in the drawn figures.
+    "sets" are the runs that are compared with each other, as in the drawn figures; "machine" is
+    that of a run's seconds, where these are of several.
     """
     shown, styles = [SCORE[family], "loss"], style.of(results.runs)
-    rows = results.curves[results.curves.family == family]
+    names = results.runs.experiment[results.runs.family == family].unique()
+    timed = results.timed(names)
+    made = places(timed).groupby(timed.experiment).first()
+    rows = results.curves(names)
     rows = rows[rows.split.isin(SPLITS) & rows.metric.isin(shown)]
     return {
         "metrics": [METRICS[name] for name in shown],
@@ -38,6 +42,7 @@ def of_family(results: Results, family: str) -> dict:
                 "colour": styles[name].colour,
                 "dark": styles[name].dark,
                 "marker": styles[name].marker,
+                "machine": made.get(name) if made.nunique() > 1 else None,
                 "splits": {split: _split(part) for split, part in own.groupby("split")},
             }
             for name, own in rows.groupby("experiment")

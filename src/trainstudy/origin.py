@@ -112,7 +112,7 @@ def _every_run(runs: pd.DataFrame, setups: list[int]) -> pd.DataFrame:
     table["mode"] = runs.deterministic.map({True: "deterministic", False: "default"})
     table["started (UTC)"] = pd.to_datetime(runs.started, utc=True).dt.strftime("%Y-%m-%d %H:%M")
     if runs.resumes.any():
-        table["interruptions"] = runs.resumes
+        table["times resumed"] = runs.resumes
     names = {field.name for field in SETTINGS}
     own = {family: names - _common(rows) for family, rows in runs.groupby("family")}
     table["own settings"] = [_line(row, own[row.family]) for _, row in runs.iterrows()]

@@ -44,7 +44,12 @@ def commit() -> str | None:
 
 
 def has_gpu() -> bool:
-    """Say whether torch would find a GPU on this machine, without loading it."""
+    """Say whether torch would find a GPU on this machine, without loading it.
+
+    A driver that is too old for it is not noticed.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden
+        return False
     if any(all(Path(file).exists() for file in files) for files in NVIDIA):
         return True
     return Path(AMD).exists() and "rocm" in versions().get("torch", "")

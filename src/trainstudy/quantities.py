@@ -17,9 +17,9 @@ QUANTITIES = {
     "memory_device": "GPU memory of all processes",
     "memory_predicted": "predicted peak of GPU memory",
     "rise": "rise of the validation loss since its lowest, three or more epochs before the last",
-    "gap_best": "validation minus training loss, epoch of the best validation loss",
+    "gap_best": "validation minus training loss, epoch of the lowest validation loss",
     "gap_last": "validation minus training loss, last epoch",
-    "gap_growth": "growth of validation minus training loss since the best epoch",
+    "gap_growth": "growth of validation minus training loss since the lowest validation loss",
 }
 LARGE = 1e12  # beyond, nothing but the perplexity of a model that learned nothing
 UNITS = {"memory": " MiB", "seconds": " s", "loss": " nat", "gap": " nat"}

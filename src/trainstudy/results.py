@@ -1,6 +1,7 @@
 """What the study found: the input of every table, figure and claim."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -126,17 +127,21 @@ class Results:
             facts[costs] = facts[costs].where(~facts.gpu_shared.eq(True))
         return facts
 
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        """The metrics, without seconds where these would not be comparable within a family."""
+    def curves(self, experiments: Collection[str]) -> pd.DataFrame:
+        """Return the metrics of some experiments, with seconds of one place if there is one.
+
+        See side_by_side; seconds that do not count are empty.
+        """
         keys = ["experiment", "seed"]
-        families = self.runs.groupby("family").experiment.unique()
-        known = pd.concat([self.side_by_side(names, "seconds_total") for names in families])
-        apart = known[known.seconds_total.isna()]
-        disturbed = pd.MultiIndex.from_frame(self.metrics[keys]).isin(
-            pd.MultiIndex.from_frame(apart[keys])
-        )
-        return self.metrics.assign(seconds=self.metrics.seconds.mask(disturbed))
+        known = self.side_by_side(experiments, "seconds_total")
+        apart = pd.MultiIndex.from_frame(known[known.seconds_total.isna()][keys])
+        own = self.metrics[self.metrics.experiment.isin(experiments)]
+        disturbed = pd.MultiIndex.from_frame(own[keys]).isin(apart)
+        return own.assign(seconds=own.seconds.mask(disturbed))
+
+    def timed(self, experiments: Collection[str]) -> pd.DataFrame:
+        """Return those runs of some experiments whose seconds count where these are compared."""
+        return self.side_by_side(experiments, "seconds_total").dropna(subset="seconds_total")
 
     @cached_property
     def validation_curves(self) -> pd.DataFrame:
@@ -340,6 +345,7 @@ def _machine(device: str, machine: str) -> str:
     own = f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
     name = own if device == "CPU" else device
     began = facts.get("earlier parts", "").replace("; ", " and ")
+    began = re.sub(r"\b1 threads\b", "1 thread", began)  # as an early release wrote it
     return f"{name} (began on {began})" if began else name
 
 

@@ -104,6 +104,11 @@ def _described(settings: dict, origin: str, model: torch.nn.Module, device: torc
 def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
     """Yield where to train: a GPU taken for this run where there is one, else the CPU."""
     if not torch.cuda.is_available():
+        if provenance.has_gpu():
+            log.warning(
+                "there is a GPU, but this torch cannot use it (is its driver too old?): training "
+                "on the CPU; --set-resources train:gpu=0 lets as many jobs run as there are cores"
+            )
         yield torch.device("cpu"), None
         return
     cards = [

@@ -18,6 +18,7 @@ from trainstudy.results import (
     Results,
     finished,
     held_out,
+    learned_instead,
     of_images,
     of_several_codes,
     on_main_dataset,
@@ -216,7 +217,7 @@ def _networks(results: Results) -> Markup | None:
         if best.empty:
             return None
         parts.append(
-            Markup(text + " validates {} with {:,} parameters").format(
+            Markup(text + " reaches {} validation accuracy with {:,} parameters").format(
                 _name(best.experiment.iloc[0]),
                 written(best.validation_accuracy_best.mean(), "accuracy"),
                 best.parameters_trained.iloc[0],
@@ -231,8 +232,8 @@ def _over_fitting(results: Results) -> Markup | None:
     if verdicts.empty:
         return None
     return Markup(
-        "{} of {} over-fit: the validation loss ended more than {:.0f} % above its lowest, of {} "
-        "or more epochs before, while the training loss fell on."
+        "{} of {} over-fit: the validation loss ended more than {:.0f} % above its minimum, reached"
+        " at least {} epochs before the end, while the training loss kept falling."
     ).format(
         (verdicts == "over-fitted").sum(), counted(len(verdicts), "run"),
         100 * estimates.RISE, estimates.SINCE,
@@ -305,24 +306,28 @@ def _published(results: Results, family: str) -> Markup:
         return text.format(own, theirs)
     pairs = beside_published(results, family)
     if pairs.empty:
-        return Markup(
-            "None of the experiments with a published validation {} completed an epoch here."
-        ).format(score)
+        told = results.published.query("metric == @score and split == 'validation'").experiment
+        ended = "completed an epoch" if runs.experiment.isin(told).any() else "was run"
+        return Markup("No experiment with a published validation {} {} here.").format(score, ended)
     between = pairs.inside.eq(True)
     count, others = counted(len(pairs), "experiment"), pairs[~between]
-    inside = f"Measured validation {score} lies between A and B for {between.sum()} of {count}"
+    # As the reports took it: results.scores_as_published.
+    how = "" if family == "cnn" else ", by the reports' estimator after the last epoch,"
+    learned = learned_instead(runs[runs.experiment.isin(pairs.index)]).any()
+    embedding = " (with a learned embedding, not GPT-1's)" if learned else ""
+    inside = f"Measured validation {score}{how} lies between A and B for {between.sum()} of {count}"
     if others.empty:
         return Markup(f"{inside}.")
     far = others.away.idxmax()
     row = others.loc[far]
     reports = [f"{name} {written(row[name], score)}" for name in REPORTS if pd.notna(row[name])]
     reach = others.reached.sum()
-    reached = f"; the intervals of {reach} reach the nearer report" if reach else ""
-    unit = "percentage points" if score == "accuracy" else "%"
+    reached = f"; the 95 % intervals of {reach} hold a report's figure" if reach else ""
+    unit = "points" if score == "accuracy" else "%"
     median = others.away.median()
     distance = f"{100 * median:.1f}" if math.isfinite(median) else "∞"
     away = f"{distance} {unit} from the nearer report in the median"
-    alone = f"Measured validation {score} is {away} of {count}"
+    alone = f"Measured validation {score}{how} is {away} of {count}{embedding}"
     return Markup("{}, most for {}: {} measured, {}{}.").format(
         f"{inside}; the others are {away}" if between.any() else alone,
         _name(far), written(row.measured, score), ", ".join(reports), reached,

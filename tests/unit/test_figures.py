@@ -95,7 +95,7 @@ def test_a_figure_has_named_axes_a_text_and_numbers(tmp_path, name):
     units |= {panel.get_ylabel() for panel in panels}
     assert units <= {
         "", "epoch", "seconds since training began", "loss (nat)", "perplexity", "accuracy (%)",
-        "optimizer", "layers", "seconds per epoch (s)", "predicted GPU memory (MiB)",
+        "optimizer", "layers", "seconds per epoch (s)", "GPU memory (MiB)",
         "trained parameters",
         "seconds of the whole run", "validation accuracy, best epoch (%)",
         "validation accuracy (%)", "validation perplexity", "training seconds per epoch (s)",
@@ -253,7 +253,7 @@ def test_optimizers_show_last_scores_and_seconds(tmp_path):
 def test_optimizers_that_are_there_twice_are_told_apart_by_their_rates(tmp_path):
     runs = [vit("a", 2, "sgd", **{"optimizer.lr": 0.3}), vit("b", 2, "sgd"), vit("c", 2)]
     data = figures.build("optimizers", study(tmp_path, runs)).data
-    assert [*data.choice.unique()] == ["adamw", "sgd 0.001", "sgd 0.3"]
+    assert [*data.choice.unique()] == ["adamw", "sgd lr 0.001", "sgd lr 0.3"]
     assert [*data.experiment.unique()] == ["vit-c", "vit-b", "vit-a"]
 
 
@@ -299,7 +299,7 @@ def test_the_best_epoch_is_marked_in_the_curves_of_over_fitting(tmp_path):
     assert len(order) == len(RUNS)
     assert [name.split("-")[0] for name in order] == ["lstm"] * 3 + ["vit"] * 4 + ["cnn"] * 2
     for panel in shown:
-        assert [text.get_text() for text in panel.texts] == ["best 2"]
+        assert [text.get_text() for text in panel.texts] == ["lowest 2"]
         assert 2 in [line.get_xdata()[0] for line in panel.get_lines()]
 
 
@@ -384,12 +384,58 @@ def test_a_figure_names_data_that_are_not_the_published_ones(tmp_path, origin):
 def test_memory_is_stacked_by_its_parts(tmp_path):
     runs = [vit("2", 2, memory_allocated=6 * 2**20), vit("4", 4)]
     drawing = figures.build("memory-by-depth", study(tmp_path, runs))
-    (panel,) = drawing.figure.axes
+    panel, empty = drawing.figure.axes
+    assert not empty.axison
     tops = {bar.get_y() + bar.get_height() for bar in panel.patches}
     assert tops == {1, 2, 3, 4, 5}
     assert len({bar.get_hatch() for bar in panel.patches}) == 5  # readable in greyscale
     assert panel.get_lines()[0].get_ydata()[0] == 6
-    assert "5 MiB with 2 layers, 5 MiB with 4 layers" in drawing.text
+    assert (
+        "Vision transformers, depth (adamw, 3 epochs): predicted peak 5 MiB with 2" in drawing.text
+    )
+
+
+def test_every_comparison_of_memory_has_room_and_the_legend_knows_all_marks(tmp_path):
+    runs = [
+        vit(
+            f"{depth}-{norm}",
+            depth,
+            norm=norm,
+            memory_allocated=6 * 2**20 if norm == "pre" else None,
+        )
+        for depth in (2, 4)
+        for norm in ("pre", "post")
+    ]
+    figure = figures.build("memory-by-depth", study(tmp_path, runs)).figure
+    titles = [panel.get_title(loc="left") for panel in figure.axes if panel.axison]
+    assert len({*titles}) == 2
+    (legend,) = [panel.get_legend() for panel in figure.axes if panel.get_legend()]
+    assert "measured: allocated, peak" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_curves_over_seconds_are_of_one_machine_in_each_panel_which_is_named(tmp_path):
+    """vit-b was run in both places; beside vit-a it is of that one's, beside vit-c of the other."""
+    there = {"machine": OTHER_MACHINE}
+    runs = [
+        vit("a", 2, "sgd"), vit("b", 2), vit("b", 2, seed=2, **there), vit("c", 4, **there),
+        vit("d", 6, **there), vit("e", 8, gpu_shared=True),
+    ]  # fmt: skip
+    drawing = figures.build("vit-curves-seconds", study(tmp_path, runs))
+    first, second, *_ = drawing.text.splitlines()
+    assert first.endswith(f" Seconds on {HERE}.")
+    assert second.endswith(
+        " Seconds on Babbage 1, 8 cores, 1 thread. Without seconds that count: vit-e."
+    )
+    assert drawing.data.panel.nunique() == 2
+    legends = [panel.get_legend() for panel in drawing.figure.axes if panel.get_legend()]
+    shown = [text.get_text() for one in legends for text in one.get_texts()]
+    assert "vit-e" not in shown
+
+
+def test_runs_that_end_alike_have_neither_a_best_nor_a_worst(tmp_path):
+    runs = [vit("a", 2), vit("b", 4)]
+    text = figures.build("vit-curves-epochs", study(tmp_path, runs)).text
+    assert "the same validation accuracy of vit-a (40.00 %), vit-b (40.00 %)" in text
 
 
 # Beside the reports

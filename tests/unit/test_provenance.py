@@ -159,6 +159,10 @@ def test_without_nvidia_smi_there_is_no_driver(folder, monkeypatch):
     ],
 )
 def test_a_gpu_is_known_by_its_device_file(monkeypatch, files, torch, found):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(Path, "exists", lambda file: str(file) in files)
     monkeypatch.setattr(provenance, "versions", lambda: {"torch": torch} if torch else {})
     assert provenance.has_gpu() is found
+    for named, seen in (("", False), ("-1", False), ("1", found)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        assert provenance.has_gpu() is seen

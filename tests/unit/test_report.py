@@ -117,7 +117,8 @@ def test_items_stand_in_the_order_of_the_contents(page):
     titles = [title for title in elements.texts["h3"] if title]
     assert titles[: len(CONTENTS)] == [item["title"] for item in CONTENTS.values()]
     categories = list(dict.fromkeys(item["category"] for item in CONTENTS.values()))
-    assert [t for t in elements.texts["h2"] if t] == [*categories, "Where the numbers come from"]
+    headings = ["Summary", *categories, "Where the numbers come from"]
+    assert [t for t in elements.texts["h2"] if t] == headings
 
 
 def test_an_item_holds_its_caption_and_its_table(page):
@@ -261,7 +262,9 @@ def test_a_part_of_the_study_names_what_is_missing_and_the_command_for_it(page):
     text = page(a_run("lstm-a"), contents=CONTENTS, missing=missing)
     assert {"lstm-results", "missing"} <= {*sections(text)}
     assert "vit-results" not in sections(text)
-    part = text[text.index('<section id="missing"') : text.index("<nav")]
+    part = text[text.index('<section id="missing"') : text.index('<h2 id="provenance"')]
+    said = '<a href="#missing">3 of the declared experiments</a> are not in'
+    assert said in text[: text.index("<nav")]
     for words in ("vit-x", "vit-y", "snakemake for vit", "cnn-z", "snakemake for cnn", "all of it"):
         assert words in part
     question = text[text.index(">Vision transformers</h2>") :]

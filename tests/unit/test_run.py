@@ -671,6 +671,15 @@ def test_a_run_that_went_on_elsewhere_names_its_earlier_places(digits):
     assert "earlier parts" not in machine("here")
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_gpu_that_torch_cannot_use_is_told_of(monkeypatch, caplog, there):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(provenance, "has_gpu", lambda: there)
+    with run._device() as (device, card):
+        assert (device.type, card) == ("cpu", None)
+    assert ("there is a GPU, but this torch cannot use it" in caplog.text) == there
+
+
 def test_every_run_computes_on_the_card_that_it_claimed(tmp_path, monkeypatch):
     set_to = []
     cards = [SimpleNamespace(uuid="GPU-a"), SimpleNamespace(uuid="GPU-b")]

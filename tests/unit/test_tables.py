@@ -410,7 +410,7 @@ def test_families_stand_in_one_order(tmp_path):
         ("lstm-results", ["layers", "scores of", "epoch", "train perplexity"]),
         ("vit-results", ["layers", "norm", "scores of", "epoch", "train accuracy"]),
         ("cnn-against-vit", ["validation accuracy, best epoch", "test accuracy, best epoch"]),
-        ("wall-clock", ["device", "training s per epoch"]),
+        ("wall-clock", ["machine", "training s per epoch"]),
         ("memory-predicted", ["predicted peak (MiB)"]),
     ],
 )
@@ -443,8 +443,8 @@ def test_wall_clock_names_the_processor_or_the_gpu(tmp_path):
         a_run("lstm-gpu", device="Fast GPU", threads=4),
     ]
     table = build("wall-clock", study(tmp_path, runs))
-    assert table.loc["vit-cpu", "device"] == "Abacus 9, 2 cores"
-    assert table.loc["lstm-gpu", "device"] == "Fast GPU"
+    assert table.loc["vit-cpu", "machine"] == "Abacus 9, 2 cores"
+    assert table.loc["lstm-gpu", "machine"] == "Fast GPU"
     assert table.loc["lstm-gpu", "threads"] == "4"
     assert table.loc["vit-cpu", "unit"] == "images/s"
     assert table.loc["lstm-gpu", "unit"] == "tokens/s"
@@ -465,7 +465,7 @@ def test_of_each_machine_the_fastest_comes_first_and_times_are_those_of_one(tmp_
     ]
     table = build("wall-clock", study(tmp_path, runs))
     assert table.loc["vit-d", "training s per epoch"] == 5
-    assert table.device.to_dict() == {
+    assert table.machine.to_dict() == {
         "vit-b": "Abacus 9, 2 cores",
         "vit-a": "Abacus 9, 2 cores",
         "vit-d": "Abacus 9, 2 cores",

@@ -267,7 +267,7 @@ def made(tmp_path, monkeypatch):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     (tmp_path / ".venv/bin").mkdir(parents=True)
-    for name in ("bin/python", "run.installed", "dev.installed"):
+    for name in ("bin/python", "bin/pip", "run.installed", "dev.installed"):
         (tmp_path / ".venv" / name).touch()
 
     def make(target: str, command: str, script: str, check: bool = True) -> str:

@@ -28,6 +28,7 @@ DOWN = "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; ex
         ("echo TIMEOUT", "exit 9", "failed"),
         (FORGOTTEN, "echo '  COMPLETED '", "success"),
         (FORGOTTEN, "echo 'CANCELLED by 1000'", "failed"),
+        (FORGOTTEN, "echo '  PREEMPTED '", "failed"),
         (FORGOTTEN, "exit 1", "failed"),
         (DOWN, "echo FAILED", "running"),
     ],

@@ -29,7 +29,7 @@ from trainstudy.results import (
 SECONDS = "seconds per epoch (s)"
 # Settings of an optimizer, and how they are written behind its name.
 TOLD_APART = {
-    "optimizer.lr": " ", "optimizer.weight_decay": ", weight decay ",
+    "optimizer.lr": " lr ", "optimizer.weight_decay": ", weight decay ",
     "optimizer.momentum": ", momentum ",
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Accuracy against what it costs, and memory by depth."""
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from trainstudy.results import (
     places,
 )
 
+TITLE = 50  # characters of a title above a panel
 PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
     "constants": ("data and frozen tables", "#DDDDDD", ""),
     "parameters": ("parameters", "#56B4E9", "//"),
@@ -59,6 +61,8 @@ def accuracy(results: Results, column: str) -> Drawing:
         text += f"\nSeconds on {places(here).iloc[0]}."
     if elsewhere:
         text += f"\nLeft out, as made elsewhere than most: {', '.join(elsewhere)}."
+    if shared := sorted({*scored.experiment} - {*runs.experiment}):
+        text += f"\nLeft out, as they shared a GPU: {', '.join(shared)}."
     if others := sorted({*every.experiment} - {*images.experiment}):
         text += f"\nLeft out, as trained on other data than most: {', '.join(others)}."
     return Drawing(figure, text, data)
@@ -88,17 +92,23 @@ def memory_by_depth(results: Results) -> Drawing:
             row |= {part: known.loc[names[0], part] / 2**20 for part in [*PARTS, "total"]}
             rows.append(row | {"measured": measured[names].mean() / 2**20})
     data = pd.DataFrame(rows)
-    figure, axes = panels(1, len(found), 3.6)
-    for one, panel in zip(found, axes[0], strict=True):
+    figure, axes = panels(-(-len(found) // 2), 2, 3.6)
+    handles: dict[str, Any] = {}
+    for one, panel in zip(found, axes.flat, strict=False):
         _stack(panel, data[data.experiment.isin(one.experiments)])
-        panel.set(xlabel="layers", ylabel="predicted GPU memory (MiB)")
-        panel.set_title(f"{FAMILIES[one.family]}: {one.title}")
-    handles, names = axes[0, -1].get_legend_handles_labels()
-    axes[0, -1].legend(
-        handles[::-1], names[::-1], loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0
-    )
+        panel.set(xlabel="layers", ylabel="GPU memory (MiB)")
+        panel.set_title(textwrap.fill(f"{FAMILIES[one.family]}: {one.title}", TITLE))
+        marks, names = panel.get_legend_handles_labels()
+        handles |= dict(zip(names, marks, strict=True))
+    for panel in axes.flat[len(found) :]:
+        panel.axis("off")
+    names = [*handles][::-1]
+    axes[0, 1].legend(
+        [handles[name] for name in names], names, loc="upper left",
+        bbox_to_anchor=(1.02, 1), borderaxespad=0,
+    )  # fmt: skip
     text = "\n".join(
-        f"{FAMILIES[one.family]}: predicted peak "
+        f"{FAMILIES[one.family]}, {one.title}: predicted peak "
         + ", ".join(
             f"{row.total:,.0f} MiB with {counted(row.layers, 'layer')}"
             for row in data[data.experiment.isin(one.experiments)].itertuples()
@@ -128,9 +138,11 @@ def _accuracy_text(data: pd.DataFrame, column: str) -> str:
     parts = []
     for family, rows in data.groupby("family"):
         best = rows.loc[rows.validation_accuracy_best.idxmax()]
+        cost = f"with {number(best[column])} {words(column)}"
+        if column == "seconds_total":
+            cost = f"in {written(best[column], column)}"
         parts.append(
             f"{FAMILIES[family]}: best validation accuracy "
-            f"{written(best.validation_accuracy_best, 'accuracy')} by {best.experiment}, "
-            f"{number(best[column])} {words(column)}."
+            f"{written(best.validation_accuracy_best, 'accuracy')} by {best.experiment}, {cost}."
         )
     return "\n".join(parts)

@@ -17,7 +17,7 @@ from trainstudy.figures.drawing import (
     panels,
 )  # fmt: skip
 from trainstudy.quantities import counted, written
-from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results
+from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results, places
 
 AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
 COLUMNS = 4  # of the small curves of over-fitting
@@ -61,7 +61,7 @@ def over_fitting(results: Results) -> Drawing:
             panel.axvline(best.epoch, color="#444444", linewidth=0.8, linestyle=":")
             early = best.epoch < own.epoch.max() / 3  # no room on its left
             panel.annotate(
-                f"best {best.epoch:.0f}", (best.epoch, 1), xycoords=("data", "axes fraction"),
+                f"lowest {best.epoch:.0f}", (best.epoch, 1), xycoords=("data", "axes fraction"),
                 xytext=(3 if early else -3, -3), textcoords="offset points",
                 ha="left" if early else "right", va="top", fontsize=8,
             )  # fmt: skip
@@ -71,7 +71,8 @@ def over_fitting(results: Results) -> Drawing:
     over = sorted(verdicts[verdicts.verdict == "over-fitted"].experiment.unique())
     said = f"Over-fitted by the rule of the table: {', '.join(over) or 'none'}."
     text = (
-        f"Training and validation loss of {len(names)} experiments, the best epoch marked.\n{said}"
+        f"Training and validation loss of {len(names)} experiments, the epoch of the lowest "
+        f"validation loss marked.\n{said}"
     )
     return Drawing(figure, text, data)
 
@@ -92,18 +93,36 @@ def _compare(results: Results, found: list[Comparison], axis: str) -> Drawing:
         return empty("No run of this family is part of the study.")
     shown = ["loss", SCORE[found[0].family]]
     styles = style.of(results.runs)
-    data = averaged(results.curves, shown).dropna(subset=AXES[axis][0])
-    data = data[data.experiment.isin({name for one in found for name in one.experiments})]
+    parts = {one: averaged(results.curves(one.experiments), shown) for one in found}
+    parts = {one: rows.dropna(subset=AXES[axis][0]) for one, rows in parts.items()}
+    data = pd.concat([rows.assign(panel=one.title) for one, rows in parts.items()])
     if data.empty:
         return empty("Every run of this family shared a GPU, or completed no epoch.")
     figure, axes = panels(len(found), 2, 2.9)
     for one, pair in zip(found, axes, strict=True):
-        rows, labels = data[data.experiment.isin(one.experiments)], _labels(results, one)
+        rows, labels = parts[one], _labels(results, one)
+        drawn = {name: label for name, label in labels.items() if name in {*rows.experiment}}
         for panel, metric in zip(pair, shown, strict=True):
             _panel(panel, rows[rows.metric == metric], [*labels], styles, axis)
             dress(panel, metric, AXES[axis][1], one.title if panel is pair[0] else "")
-        legend(pair[1], styles, labels)
-    return Drawing(figure, "\n".join(_text(data, one) for one in found), data)
+        legend(pair[1], styles, drawn)
+    texts = [_text(rows, one) + _where(results, one, axis) for one, rows in parts.items()]
+    return Drawing(figure, "\n".join(texts), data)
+
+
+def _where(results: Results, one: Comparison, axis: str) -> str:
+    """Say on which machine the seconds of a comparison were taken, and of which runs none count."""
+    if axis != "seconds":
+        return ""
+    timed = results.timed(one.experiments)
+    made = places(timed).groupby(timed.experiment).first()
+    of_each = {place: ", ".join(sorted(own.index)) for place, own in made.groupby(made)}
+    said = [f"of {names} on {place}" for place, names in of_each.items()]
+    if len(of_each) == 1:
+        said = [f"on {place}" for place in of_each]
+    untimed = sorted({*one.experiments} - {*timed.experiment})
+    text = f" Seconds {'; '.join(said)}." if said and results.several_places else ""
+    return text + (f" Without seconds that count: {', '.join(untimed)}." if untimed else "")
 
 
 def _labels(results: Results, one: Comparison) -> dict[str, str]:
@@ -125,10 +144,10 @@ def _panel(panel: Axes, rows: pd.DataFrame, names: list[str], styles: dict, axis
                 panel.fill_between(x, curve.lowest, curve.highest, **shade)
 
 
-def _text(data: pd.DataFrame, one: Comparison) -> str:
+def _text(rows: pd.DataFrame, one: Comparison) -> str:
     """Say where the validation scores of a comparison end, of runs of equal length together."""
     metric, title = SCORE[one.family], one.title[0].upper() + one.title[1:]
-    rows = data[data.experiment.isin(one.experiments) & (data.metric == metric)]
+    rows = rows[rows.metric == metric]
     rows = rows[rows.split == "validation"].dropna(subset="value").sort_values("epoch")
     if rows.empty:
         return f"{title}: every run shared a GPU, or completed no epoch."
@@ -151,4 +170,6 @@ def _ends(epochs: int, values: pd.Series, metric: str) -> str:
     after = f"after {counted(epochs, 'epoch')}"
     if len(values) == 1:
         return f"{after}, validation {metric} of {best}"
+    if written(values.iloc[0], metric) == written(values.iloc[-1], metric):
+        return f"{after}, the same validation {metric} of {', '.join(said)}"
     return f"{after}, best validation {metric} by {best}, worst by {worst}"

@@ -37,7 +37,7 @@ def wall_clock(results: Results) -> pd.DataFrame:
     """Return seconds per epoch and throughput, fastest training first on a machine."""
     runs = finished(results.undisturbed)
     table, usual = columns.heads(runs), _with(runs, ["seconds_total"])
-    table["device"] = columns.joined(usual, machines(usual))
+    table["machine"] = columns.joined(usual, machines(usual))
     for column, heading in (
         ("seconds_training", "training s per epoch"),
         ("seconds_evaluating", "evaluating s per epoch"),
@@ -57,7 +57,7 @@ def wall_clock(results: Results) -> pd.DataFrame:
     table["threads"] = columns.joined(usual, usual.threads.astype(str))
     columns.add_notes(table, results, usual)
     columns.add_mark(table, "resumed", usual[usual.resumes > 0])
-    table = table.sort_values(["device", "training s per epoch"])
+    table = table.sort_values(["machine", "training s per epoch"])
     return table.sort_values("family", key=by_family, kind="stable").reset_index()
 
 

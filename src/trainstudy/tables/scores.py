@@ -35,9 +35,9 @@ def over_fitting(results: Results) -> pd.DataFrame:
     headings = {
         "experiment": "experiment", "seed": "seed", "verdict": "verdict",
         "rise": "lasting rise of the loss (%)",
-        "best_loss_epoch": "epoch of the best validation loss", "last_epoch": "last epoch",
-        "loss_lowest": "best validation loss (nat)", "loss_last": "last validation loss (nat)",
-        "gap_best": "gap in the best epoch (nat)", "gap_last": "gap at the end (nat)",
+        "best_loss_epoch": "epoch of the lowest validation loss", "last_epoch": "last epoch",
+        "loss_lowest": "lowest validation loss (nat)", "loss_last": "last validation loss (nat)",
+        "gap_best": "gap in that epoch (nat)", "gap_last": "gap at the end (nat)",
         "gap_growth": "growth of the gap (nat)",
     }  # fmt: skip
     family = dict(zip(results.runs.experiment, results.runs.family, strict=True))
