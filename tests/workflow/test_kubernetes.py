@@ -23,8 +23,11 @@ def cluster(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_jobs_become_pods_with_memory_gpu_and_the_shared_folder(fresh, cluster):
-    fresh.environment = {"KUBECONFIG": str(cluster.kubeconfig), "PWD": str(fresh.folder)}
+def test_jobs_become_pods_with_memory_gpu_and_the_shared_folder(fresh, cluster, tmp_path):
+    # Not KUBECONFIG, which the library reads when it is imported: before Snakemake is forked.
+    (tmp_path / ".kube").mkdir()
+    shutil.copy(cluster.kubeconfig, tmp_path / ".kube/config")
+    fresh.environment = {"HOME": str(tmp_path), "PWD": str(fresh.folder)}
     fresh.run("data/prepared/pydocs.safetensors")
     fresh.damage("data/prepared/pydocs.safetensors")
     good, bad = (f"results/tiny/runs/{name}/42/run.parquet" for name in ("vit-a", "lstm-a"))
@@ -41,7 +44,8 @@ def test_jobs_become_pods_with_memory_gpu_and_the_shared_folder(fresh, cluster):
     assert all(file.name in output for file in said)
 
     asked = [job["resources"] for job in cluster.jobs.values()]
-    prepare, trains = asked[0], [each for each in asked if "nvidia.com/gpu" in each["limits"]]
+    trains = [each for each in asked if "nvidia.com/gpu" in each["limits"]]
+    (prepare,) = [each for each in asked if each not in trains]
     assert prepare["limits"]["memory"] == "1100M"
     assert sorted(each["limits"]["memory"] for each in trains) == ["11200M", "5600M", "5600M"]
     assert all(each["limits"]["nvidia.com/gpu"] == "1" for each in trains)
