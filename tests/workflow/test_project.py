@@ -102,7 +102,7 @@ def test_a_plan_above_the_limits_fails(monkeypatch, tmp_path, seconds, memory, s
 
 
 @pytest.mark.parametrize("passes", [True, False])
-def test_continuous_integration_also_runs_the_slow_tests_of_conda_and_slurm(tmp_path, passes):
+def test_continuous_integration_also_runs_the_slow_tests_of_conda_and_clusters(tmp_path, passes):
     programs = {"bin/make": int(not passes), "bin/slurmctld": 0, ".venv/bin/pytest": 0}
     for program, code in programs.items():
         (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
@@ -114,9 +114,9 @@ def test_continuous_integration_also_runs_the_slow_tests_of_conda_and_slurm(tmp_
         [tmp_path / ".ci/run"], env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}, capture_output=True,
         text=True,
     )  # fmt: skip
-    slow = ["test_environments.py -k with_conda", "test_slurm.py"] if passes else []
-    ran = ["make test", *(f"pytest -m slow tests/workflow/{one}" for one in slow)]
-    assert done.stdout.splitlines() == ran
+    slow = ["test_environments.py -k with_conda", "test_kubernetes.py", "test_slurm.py"]
+    ran = [f"pytest -m slow tests/workflow/{one}" for one in slow] if passes else []
+    assert done.stdout.splitlines() == ["make test", *ran]
     assert (done.returncode == 0) == passes
 
 
