@@ -76,8 +76,8 @@ bench: $(VENV)/dev.installed
 	PYTHONPATH=src python benchmarks/bench.py
 	PYTHONPATH=src python benchmarks/costs.py
 	PYTHONPATH=src python benchmarks/sharing.py
-	PYTHONPATH=src python benchmarks/page.py
-	PYTHONPATH=src python benchmarks/dag.py && PYTHONPATH=src python benchmarks/page.py
+	# The page is filled though a plan was above its limits, which fails.
+	PYTHONPATH=src python benchmarks/dag.py; code=$$?; PYTHONPATH=src python benchmarks/page.py && exit $$code
 
 # Known vulnerabilities of every locked release. It asks PyPI; --strict, because otherwise a release
 # that could not be looked up counts as clean.

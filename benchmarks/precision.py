@@ -44,7 +44,7 @@ def batches(task: Task, dataset: Dataset, variant: str, epochs: int) -> Iterator
 def learn(case: str, variant: str, seed: int, epochs: int, prepared: Path) -> dict:
     """Train; return the loss around step 100 and the validation score at the end."""
     settings = experiment(case, CASES[case] | {"precision": VARIANTS[variant]})
-    run.choose_algorithms(deterministic=False, exact=settings["precision"] == "fp32")
+    run.choose_algorithms(settings, deterministic=False)
     dataset = arrays.load(prepared / f"{settings['dataset']}.safetensors")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(stream(seed, 0, "initialisation").initial_seed())

@@ -78,7 +78,7 @@ def ours(
     settings: dict, data: Dataset, table, device: torch.device, recorded: bool = True
 ) -> Callable[[], object]:
     """Return the project's own training step."""
-    run.choose_algorithms(deterministic=False, exact=settings["precision"] == "fp32")
+    run.choose_algorithms(settings, deterministic=False)
     model = models.build(settings["family"], settings["model"], data.manifest, table).to(device)
     task = tasks.TASKS[data.manifest["kind"]](data, settings, 42, device)
     optimizer = optimizers.build(settings["optimizer"], model)

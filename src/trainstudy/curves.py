@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from trainstudy import comparisons, style
-from trainstudy.results import SCORE, Results, places
+from trainstudy.results import SCORE, Results
 
 METRICS = {
     "perplexity": {"name": "perplexity", "label": "perplexity", "log": True, "percent": False},
@@ -26,8 +26,7 @@ def of_family(results: Results, family: str) -> dict:
     """
     shown, styles = [SCORE[family], "loss"], style.of(results.runs)
     names = results.runs.experiment[results.runs.family == family].unique()
-    timed = results.timed(names)
-    made = places(timed).groupby(timed.experiment).first()
+    made = results.timed_at(names)
     rows = results.curves(names)
     rows = rows[rows.split.isin(SPLITS) & rows.metric.isin(shown)]
     return {

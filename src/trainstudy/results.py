@@ -143,6 +143,11 @@ class Results:
         """Return those runs of some experiments whose seconds count where these are compared."""
         return self.side_by_side(experiments, "seconds_total").dropna(subset="seconds_total")
 
+    def timed_at(self, experiments: Collection[str]) -> pd.Series:
+        """Return the place of the seconds that count, by experiment; see timed."""
+        runs = self.timed(experiments)
+        return places(runs).groupby(runs.experiment).first()
+
     @cached_property
     def validation_curves(self) -> pd.DataFrame:
         """The validation scores of all runs, by epoch."""

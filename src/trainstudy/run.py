@@ -57,7 +57,7 @@ def train(
     settings = settled(settings, deterministic)
     records.check(_settings_columns(settings))  # now, and not when all is trained
     compilation.keep_apart()
-    choose_algorithms(deterministic, exact=settings["precision"] == "fp32")
+    choose_algorithms(settings, deterministic)
     releases = provenance.versions()  # now: they may be renewed while the run trains
     dataset = arrays.load(prepared)
     embedding = None if table is None else arrays.load(table)
@@ -142,8 +142,8 @@ def settled(settings: dict, deterministic: bool) -> dict:
     return settled | {"compile": False}
 
 
-def choose_algorithms(deterministic: bool, exact: bool) -> None:
-    """Tell PyTorch with which numbers to compute: `exact` without TF32."""
+def choose_algorithms(settings: dict, deterministic: bool) -> None:
+    """Tell PyTorch with which numbers to compute, by the precision of settled settings."""
     # What is too small for a normal number (1.2e-38) counts as zero, as processors multiply such
     # numbers far more slowly, and attention that has become sharp is full of them: ViT-2 in float32
     # with a learning rate of 3e-3 came to take 1,784 ms a step, and takes 558 (Intel Xeon). Holds
@@ -151,7 +151,7 @@ def choose_algorithms(deterministic: bool, exact: bool) -> None:
     torch.set_flush_denormal(True)
     # By default cuDNN's convolutions and LSTMs round what they multiply to TF32's ten bits; matrix
     # products do where the environment asks for it, as some containers' does.
-    torch.backends.cudnn.allow_tf32 = not exact
+    torch.backends.cudnn.allow_tf32 = settings["precision"] != "fp32"
     torch.backends.cuda.matmul.allow_tf32 = False
     if deterministic:  # read when CUDA's matrix products are first used
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

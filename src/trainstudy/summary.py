@@ -59,28 +59,29 @@ def _family(results: Results, family: str) -> Markup:
     runs = results.runs[(results.runs.family == family) & (results.runs.status == "finished")]
     if runs.empty:
         return Markup("<strong>{}.</strong> No run finished.").format(FAMILIES[family])
+    main = on_main_dataset(runs)  # neither scores nor epochs compare across data sets
+    where = f" on {main.dataset.iloc[0]}" if runs.dataset.nunique() > 1 else ""
     parts = [
-        _best(runs, SCORE[family]),
-        _fastest(results, runs),
+        _best(main, SCORE[family], where),
+        _fastest(results, {*main.experiment}, where),
         _published(results, family),
     ]
     return Markup("<strong>{}.</strong> {}").format(FAMILIES[family], Markup(" ").join(parts))
 
 
-def _best(runs: pd.DataFrame, score: str) -> Markup:
+def _best(runs: pd.DataFrame, score: str, where: str) -> Markup:
     """Say which experiment does best on validation data, at its best epoch, and how on test data.
 
-    The validation data choose, so that the test score beside them is not a chosen one. Of several
-    data sets it is that of most experiments.
+    The validation data choose, so that the test score beside them is not a chosen one. `where`
+    names the data set of the runs if there are others.
     """
-    several, runs = runs.dataset.nunique() > 1, on_main_dataset(runs)
     best = _leader(runs, score)
     if best.empty:
         return Markup("No run has a validation {}.").format(score)
     seeds, others = len(best), _as_good(runs, best, score)
     chance = f" ({_others(others)} as good)" if others else ""
     return Markup("{}{} {} validation {} {}{}, test {}{}.").format(
-        f"Of those on {runs.dataset.iloc[0]}, " if several else "",
+        f"Of those{where}, " if where else "",
         _name(best.experiment.iloc[0]),
         f"generalises best{chance}:" if runs.experiment.nunique() > 1 else "reaches",
         score,
@@ -120,28 +121,25 @@ def _may_be_equal(score: str, one: list[float], other: list[float], images: int 
     return means[0] == means[1] or abs(means[0] - means[1]) <= doubt
 
 
-def _fastest(results: Results, runs: pd.DataFrame) -> Markup:
+def _fastest(results: Results, experiments: set[str], where: str) -> Markup:
     """Say which experiment trains fastest and which slowest, by seconds per training epoch.
 
-    Of those that the reports timed, where any was timed here; of several data sets on that of most
-    experiments, as epochs of others are longer or shorter.
+    Of those that the reports timed, where any was timed here. `where` as in _best.
     """
-    several, runs = runs.dataset.nunique() > 1, on_main_dataset(runs)
-    dataset, experiments = runs.dataset.iloc[0], {*runs.experiment}
     own = results.compared(experiments & results.timed_by_reports, "seconds_training")
     of = "Of those that the reports timed, "
     if own.empty:
         own = results.compared(experiments, "seconds_training")
-        of = f"Of those on {dataset}, " if several else ""
+        of = f"Of those{where}, " if where else ""
     if own.empty:
-        return Markup("No run{} was timed.").format(f" on {dataset}" if several else "")
+        return Markup("No run{} was timed.").format(where)
     notes = [f"on {places(own).iloc[0]}"] if results.several_places else []
     notes += ["by several versions of the code"] if of_several_codes(own) else []
-    where = Markup(" ({})").format(", ".join(notes)) if notes else ""
+    noted = Markup(" ({})").format(", ".join(notes)) if notes else ""
     seconds = _means(own, "seconds_training").sort_values()
     if len(seconds) == 1:
         return Markup("An epoch of {} takes {}{}.").format(
-            _name(seconds.index[0]), written(seconds.iloc[0], "seconds"), where
+            _name(seconds.index[0]), written(seconds.iloc[0], "seconds"), noted
         )
     first, last = seconds.index[0], seconds.index[-1]
     times = own.groupby("experiment").seconds_training.apply(list)
@@ -150,7 +148,7 @@ def _fastest(results: Results, runs: pd.DataFrame) -> Markup:
     slowest = Markup("; {} is slowest, {}").format(_name(last), written(seconds[last], "seconds"))
     return Markup("{}{} trains fastest, {} per epoch{}{}{}.").format(
         of, _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",
-        "" if last in equal.index else slowest, where,
+        "" if last in equal.index else slowest, noted,
     )  # fmt: skip
 
 

@@ -462,7 +462,7 @@ import numpy as np, torch
 from trainstudy import run
 tiny = np.full(1_000_000, 1e-40, np.float32)
 torch.set_num_threads(2)
-run.choose_algorithms(deterministic=False, exact=True)
+run.choose_algorithms({'precision': 'fp32'}, deterministic=False)
 scaled = (torch.from_numpy(tiny) * 0.5).numpy()
 print(*(np.count_nonzero(numbers.view(np.int32)) for numbers in (tiny, scaled)))
 """
@@ -552,7 +552,7 @@ import sys
 import tiny
 from trainstudy import run, trainer
 from trainstudy.state import State
-run.choose_algorithms(deterministic=False, exact=True)
+run.choose_algorithms({'precision': 'fp32'}, deterministic=False)
 for name in tiny.MODELS:
     for optimizer in ("adam", "momentum"):
         chosen = tiny.settings(name, epochs=1, gradient_clipping=1.0)

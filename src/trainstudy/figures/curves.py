@@ -17,7 +17,7 @@ from trainstudy.figures.drawing import (
     panels,
 )  # fmt: skip
 from trainstudy.quantities import counted, written
-from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results, places
+from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results
 
 AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
 COLUMNS = 4  # of the small curves of over-fitting
@@ -114,13 +114,12 @@ def _where(results: Results, one: Comparison, axis: str) -> str:
     """Say on which machine the seconds of a comparison were taken, and of which runs none count."""
     if axis != "seconds":
         return ""
-    timed = results.timed(one.experiments)
-    made = places(timed).groupby(timed.experiment).first()
+    made = results.timed_at(one.experiments)
     of_each = {place: ", ".join(sorted(own.index)) for place, own in made.groupby(made)}
     said = [f"of {names} on {place}" for place, names in of_each.items()]
     if len(of_each) == 1:
         said = [f"on {place}" for place in of_each]
-    untimed = sorted({*one.experiments} - {*timed.experiment})
+    untimed = sorted({*one.experiments} - {*made.index})
     text = f" Seconds {'; '.join(said)}." if said and results.several_places else ""
     return text + (f" Without seconds that count: {', '.join(untimed)}." if untimed else "")
 
