@@ -14,12 +14,18 @@ ORIGINS = {
     "comparable with published ones",
 }
 DATA = {"data_origin": "origin", "data_description": "description", "data_sha256": "SHA-256"}
+NOT_PUBLISHED = "Not the published data"
 HASH = 12  # digits shown
 
 
 def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """Return what has to be known before any number is read, as (heading, sentence)."""
-    found = [("Not the published data", text) for text in _other_data(runs)]
+    return [(NOT_PUBLISHED, text) for text in other_data(runs)] + mixed(runs)
+
+
+def mixed(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return in what runs differ that should be alike but for their settings, as in banners."""
+    found = []
     if len(names := sorted({*results.places(runs)})) > 1:
         text = (
             f"The runs were made on {len(names)} combinations of machine and threads: "
@@ -55,7 +61,7 @@ def _code_of_several(runs: pd.DataFrame) -> str:
     )
 
 
-def _other_data(runs: pd.DataFrame) -> list[str]:
+def other_data(runs: pd.DataFrame) -> list[str]:
     """Return a sentence for every data set that is not the published original."""
     rows = runs[["dataset", "data_origin", "data_description"]].drop_duplicates()
     texts = [

@@ -1,5 +1,6 @@
 """The page in a real browser: what a reader does with it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def runs() -> list[dict]:
         facts |= {"epochs": 50 if number == 4 else 3, "optimizer.name": OPTIMIZERS[number - 1]}
         facts |= {"gpu_shared": seconds is None, "seconds_training": seconds}
         found.append(a_run(f"vit-{number}", **digits, **facts))
+    found[1]["versions"] = json.dumps({"torch": "2.11.0"})
     evil = {"optimizer.name": "sgd", "optimizer.lr": 0.1, "seconds_training": 3.0}
     return [*found, a_run(EVIL, **digits, **evil)]
 
@@ -392,6 +394,7 @@ def test_on_paper_tables_fit_and_figures_are_the_drawn_ones(visit, file):
         assert table.evaluate("t => t.getBoundingClientRect().right") <= 1031
     assert page.locator("#vit-curves-epochs img").is_visible()
     assert not chart(page).is_visible()
+    assert page.locator("details.banner p").is_visible()  # folded on screen
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     # Chromium repeats a heading on the next sheet only if no box of a button is in it.
     assert (
@@ -425,6 +428,10 @@ def test_names_stay_text_wherever_they_appear(page):
 
 def test_banners_and_what_is_missing_are_seen(page):
     assert page.get_by_text("Not the published data.").is_visible()
+    several = page.get_by_text("The runs were made with torch 2.0 and 2.11.0")
+    assert not several.is_visible()
+    page.get_by_text("Several releases of torch", exact=True).click()
+    assert several.is_visible()
     assert page.locator("#missing").get_by_text("snakemake --config 'select=[cnn]'").is_visible()
 
 
