@@ -66,11 +66,30 @@ def test_its_claim_can_be_added_as_it_stands(tmp_path):
     assert claims["vit-4-quick"]["than"] == 40
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/clusters.md", "docs/findings.md"])
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "config/README.md", "resources/README.md"]
+DOCUMENTS += sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_documents_refer_to_is_there(document):
+    file = ROOT / document
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", file.read_text())
+    for target, anchor in links:
+        linked = file.parent / target if target else file
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in anchors(linked.read_text()), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_documents_name_exists(document):
     text = (ROOT / document).read_text()
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert ((ROOT / document).parent / target).exists(), target
     for file in re.findall(r"`((?:src|envs|profiles|requirements|workflow|docs)/[\w./-]+)`", text):
         assert (ROOT / file).exists() or file in ("profiles/mine", "profiles/NAME"), file
     makefile = (ROOT / "Makefile").read_text()
