@@ -63,7 +63,7 @@ def _of_images(run: dict, dataset: ModuleType) -> list[tuple[tuple, str]]:
         found.append((("batch_size",), message))
     if run["family"] == "vit":
         found += _of_vit(run["model"], width)
-    elif run["model"]["name"] == "densenet":
+    elif run["model"].get("name") == "densenet":
         found += _of_densenet(run["batch_size"], width)
     return found
 
@@ -95,7 +95,7 @@ def _of_vit(model: dict, size: int) -> list[tuple[tuple, str]]:
 
 def _of_text(run: dict, dataset: ModuleType) -> list[tuple[tuple, str]]:
     found: list[tuple[tuple, str]] = []
-    frozen = run["model"]["embedding"] == "gpt1"
+    frozen = run["model"].get("embedding") == "gpt1"
     if frozen and dataset.TOKENIZER != "gpt1":
         message = f"gpt1 belongs to GPT-1's vocabulary, and {run['dataset']} has its own."
         found.append((("model", "embedding"), f"{message} Choose learned."))

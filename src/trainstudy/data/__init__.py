@@ -5,7 +5,8 @@ A data set module offers
     SHAPE     (channels, height, width), for images, which are square
     TOKENIZER the name of the vocabulary, for text
     VOCABULARY how many tokens that has, without padding, for text
-    EXAMPLES  images or tokens of the training part: what jobs ask for follows from it (demand.py)
+    EXAMPLES  images or tokens of the training part: what jobs ask for follows from it (demand.py),
+              and what batch or sequence is too large (misfits.py)
     HELD_OUT  {"validation": images, "test": images}, for images: by how much chance alone moves
               the accuracy of one run follows from it; left out, that is taken as exact
     ORIGIN    one sentence: what the data are and where they come from; shown in the report
@@ -13,7 +14,7 @@ A data set module offers
     SOURCES   {path: fetch.Source}, the files to download; {} where none are needed
     prepare   {path: file} → (arrays, manifest), see prepare.py and arrays.py
 
-Files of one's own are SOURCES too: any https address that ends in the path, their sha256, and their
+Files of one's own are SOURCES too: any https address that ends in their name, their sha256, and their
 folder, with a SHA256SUMS file, as `mirror` (docs/running.md). One that changes is fetched again
 where its sha256 here changes, too.
 
