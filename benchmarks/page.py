@@ -109,7 +109,7 @@ def growth(result: dict) -> str:
 
 
 def profile(result: dict) -> str:
-    """Return the five largest costs of one step of each family."""
+    """Return the five largest costs of one step of each case."""
     lines = [machine(result), "", "| case | largest costs, share of the step |", "|---|---|"]
     for case, costs in result["costs"].items():
         # What is compiled for a GPU is named after all the operations in it.
@@ -122,9 +122,15 @@ def profile(result: dict) -> str:
 def precision(result: dict) -> str:
     """Return bfloat16, and the published augmentation, beside the spread of float32."""
     taken: dict[str, dict[str, list[str]]] = {}
-    for case, variants in result["taken"].items():
-        for variant, facts in variants.items():
-            taken.setdefault(machine(facts), {}).setdefault(variant, []).append(case)
+    for case, variants in result["runs"].items():
+        for variant, runs in variants.items():
+            found_at: dict[str, list[str]] = {}  # seeds, by where they were measured
+            for seed, run in runs.items():
+                found_at.setdefault(machine(run["taken"]), []).append(seed)
+            for where, own in found_at.items():
+                which = f" ({'seed' if len(own) == 1 else 'seeds'} {', '.join(own)})"
+                named = case + (which if len(found_at) > 1 else "")
+                taken.setdefault(where, {}).setdefault(variant, []).append(named)
     lines = [
         "; ".join(f"{name} of {', '.join(cases)}" for name, cases in variants.items())
         + f": {where}"

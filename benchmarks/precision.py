@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--prepared", type=Path, default=ROOT / "data" / "prepared")
     chosen = parser.parse_args()
     file = results_file("precision")
-    kept = json.loads(file.read_text()) if file.exists() else {"taken": {}, "runs": {}}
+    kept = json.loads(file.read_text()) if file.exists() else {"runs": {}}
     found = kept["runs"]
     for case in chosen.cases:
         for seed in chosen.seeds:
@@ -89,6 +89,7 @@ def main() -> None:
                 if variant == "per image" and case.startswith("lstm"):
                     continue
                 result = learn(case, variant, seed, chosen.epochs, chosen.prepared)
+                result["taken"] = facts()
                 row = case if chosen.epochs == 1 else f"{case}, {chosen.epochs} epochs"
                 found.setdefault(row, {}).setdefault(variant, {})[str(seed)] = result
                 print(
@@ -96,7 +97,6 @@ def main() -> None:
                     f"validation {result['measure']} {result['validation']:.4f}",
                     flush=True,
                 )
-                kept["taken"].setdefault(row, {})[variant] = facts()
                 save(kept, "precision")
 
 

@@ -49,7 +49,7 @@ def experiment(case: str, changes: dict) -> dict:
 
 
 def dataset(settings: dict, vocabulary: int) -> Dataset:
-    """Return random data of the shape of CIFAR-10 or WikiText-2."""
+    """Return random images of the shape of CIFAR-10, or text for eight steps in a vocabulary."""
     random = np.random.default_rng(0)
     splits = ("train", "validation", "test")
     if settings["family"] == "lstm":

@@ -120,7 +120,7 @@ class Checkpoints(Unsaved):
             if not changed:
                 return facts | {"resumes": self._count(facts.get("resumes", 0))}, tensors
             log.warning("checkpoint %s is not used, for these differ: %s", file, ", ".join(changed))
-        with suppress(OSError):  # it counts those of the run that begins anew
+        with suppress(OSError):  # resumes of what is not used are none of the run that begins anew
             (self.folder / COUNT).unlink()
         return None
 
@@ -128,7 +128,7 @@ class Checkpoints(Unsaved):
         """Say whether the run should save itself: time is up, or it should stop.
 
         Between epochs it is, too, where that takes no more than a twentieth of the time: writing to
-        the disk would take a fifth of it where epochs take seconds, on a GPU.
+        the disk would take up to a quarter of it where epochs take seconds, on a GPU.
         """
         passed = time.monotonic() - self._last
         enough = between_epochs and passed >= self._cost / SHARE
@@ -231,7 +231,11 @@ class Checkpoints(Unsaved):
             while True:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-                _wait_for(lock)
+                try:
+                    _wait_for(lock)
+                except OSError:
+                    os.close(lock)
+                    raise
                 if os.fstat(lock).st_nlink:
                     self._sweep()
                     return lock

@@ -29,10 +29,14 @@ class Claim:
     index: int  # among the cards
     shared: bool  # when last looked; the last look is at the end of the claim
     visitors: int  # an open file, which grows whenever a run joins another on the card
-    before: int  # bytes of it when the claim began
+    seat: int  # an open file, locked as long as the claim lasts
+    before: int  # bytes of `visitors` when the claim began
 
     def look(self) -> bool:
         """Return whether another run has been on the card since the claim began."""
+        # What clears temporary folders of old files leaves them alone.
+        os.utime(self.visitors)
+        os.utime(self.seat)
         self.shared = self.shared or os.fstat(self.visitors).st_size > self.before
         return self.shared
 
@@ -42,21 +46,22 @@ def claim(cards: Sequence[str], folder: Path | None = None) -> Iterator[Claim]:
     """Take the card with the fewest runs of this user on it, as long as the context lasts.
 
     `cards` are the cards' lasting names (UUIDs), in CUDA's order; `folder` is where this machine's
-    runs keep their locks.
+    runs keep their locks. Raises RuntimeError where MOST runs are on that card.
     """
     folder = folder or Path(tempfile.gettempdir(), f"trainstudy-{os.getuid()}")
     folder.mkdir(exist_ok=True)
     with ExitStack() as held:
         with (folder / "choosing").open("a") as door:
             fcntl.flock(door, fcntl.LOCK_EX)
+            os.utime(door.fileno())
             runs = [_runs_on(folder, card) for card in cards]
             index = runs.index(min(runs))
             visitors = held.enter_context((folder / f"{cards[index]}.visitors").open("a")).fileno()
             os.write(visitors, b"+" if runs[index] else b"")
-            os.utime(visitors)  # what clears temporary folders of old files leaves it alone
             before = os.fstat(visitors).st_size
-            held.enter_context(_free_seat(folder, cards[index]))
-        taken = Claim(index, runs[index] > 0, visitors, before)
+            seat = held.enter_context(_free_seat(folder, cards[index])).fileno()
+        taken = Claim(index, runs[index] > 0, visitors, seat, before)
+        taken.look()
         yield taken
         taken.look()
 

@@ -20,7 +20,7 @@ def mixes(settings: dict) -> bool:
 def mix(
     images: Tensor, labels: Tensor, classes: int, settings: dict, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Mix every image (B, C, S, S) with another one of the batch, and their labels (B,) alike.
+    """Mix every image (B, C, S, S) with one of the batch, and their labels (B,) alike.
 
     Returns the images and the probabilities (B, classes) of their labels. The generator lives on
     the device of the images.

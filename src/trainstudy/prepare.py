@@ -1,5 +1,6 @@
 """Bring a data set into its prepared form, and refuse what is none."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ def dataset(name: str, downloads: Path, file: Path, manifest_file: Path) -> None
 
     The manifest says where the data come from: "original" (every input is the pinned file),
     "mirrored" (some input differs from it) or "embedded" (they ship inside a package). Raises
-    DataError where the module makes something else than the prepared form.
+    DataError where the module makes something else than the prepared form, or a source is broken.
     """
     module = data.find(name)
     sources = {path: downloads / path for path in module.SOURCES}
@@ -37,7 +38,10 @@ def dataset(name: str, downloads: Path, file: Path, manifest_file: Path) -> None
 
 
 def embedding(downloads: Path, file: Path, manifest_file: Path) -> None:
-    """Take GPT-1's token embeddings out of its published weights; the manifest tells the origin."""
+    """Take GPT-1's token embeddings out of its published weights; the manifest tells the origin.
+
+    Raises DataError where they are broken.
+    """
     table = gpt1.embeddings([downloads / path for path in gpt1.EMBEDDING_SOURCES])
     manifest = {"origin": _origin(gpt1.EMBEDDING_SOURCES, downloads)}
     arrays.save({"embedding": table}, manifest, file, manifest_file)
@@ -61,17 +65,24 @@ def _check_form(module: ModuleType, made: dict[str, np.ndarray], manifest: dict)
             found = f"{made[name].dtype} {made[name].shape}"
             wrong.append(f"{name} is {found}, not {np.dtype(wanted[name])} {shape}")
     wrong += [f"{name} is empty" for name, array in made.items() if not len(array)]
-    if wrong := wrong or _out_of_range(module.KIND, made, manifest):
+    if wrong := wrong or _out_of_range(module, made, manifest):
         raise files.DataError(f"{module.__file__}, prepare: {'; '.join(wrong)}.")
 
 
-def _out_of_range(kind: str, made: dict[str, np.ndarray], manifest: dict) -> list[str]:
-    """Return which labels or tokens of arrays of the right form are not possible."""
-    if kind == "images":
+def _out_of_range(module: ModuleType, made: dict[str, np.ndarray], manifest: dict) -> list[str]:
+    """Return which numbers are not possible in arrays and a manifest of the right form."""
+    wrong = []
+    if module.KIND == "images":
         part, lowest, highest = "labels", 0, manifest["classes"] - 1
+        for key, above in (("mean", -math.inf), ("deviation", 0)):
+            values = manifest[key]
+            channels = (module.SHAPE[0],)
+            if np.shape(values) != channels or not all(above < v < math.inf for v in values):
+                bound = " above 0" if above == 0 else ""
+                wrong.append(f"'{key}' is {values}, not a finite number{bound} for each channel")
     else:
         part, lowest, highest = "tokens", 1, manifest["vocabulary"] - 1  # 0 is padding
-    return [
+    return wrong + [
         f"{name} go from {array.min()} to {array.max()}, not {lowest} to {highest}"
         for name, array in made.items()
         if name.endswith(part) and not lowest <= array.min() <= array.max() <= highest

@@ -63,7 +63,9 @@ class Progress:
         )
 
     def _left(self, now: float, done: int) -> str:
-        """Return the time left as h:mm:ss, at the pace so far."""
+        """Return the time left as h:mm:ss, at the pace of this process so far; – without a step."""
+        if done == self.first:
+            return "–"
         total = self.epochs * self.task.steps
-        left = round((now - self.start) / max(done - self.first, 1) * (total - done))
+        left = round((now - self.start) / (done - self.first) * (total - done))
         return f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"

@@ -9,6 +9,8 @@ from pathlib import Path
 PACKAGES = ("torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "safetensors")
 # Files that all exist where an NVIDIA GPU and its driver are; WSL has the device for any maker's.
 NVIDIA = (("/dev/nvidiactl",), ("/dev/dxg", "/usr/lib/wsl/lib/libcuda.so.1"))
+# Without locks, which would stand in the way of what the user does with git.
+STATUS = ("git", "--no-optional-locks", "status", "--porcelain", "-uno")
 CPUINFO = Path("/proc/cpuinfo")
 AMD = "/dev/kfd"  # also that of a processor's graphics, which only torch for ROCm would use
 
@@ -40,13 +42,13 @@ def commit() -> str | None:
     revision = _output("git", "rev-parse", "--short=12", "HEAD")
     if revision is None:
         return None
-    return revision + ("+" if _output("git", "status", "--porcelain", "-uno") else "")
+    return revision + ("+" if _output(*STATUS) else "")
 
 
 def has_gpu() -> bool:
     """Say whether torch would find a GPU on this machine, without loading it.
 
-    A driver that is too old for it is not noticed.
+    A driver that is too old for it is not noticed, nor is a torch that was built for CPUs.
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden
         return False
@@ -58,7 +60,8 @@ def has_gpu() -> bool:
 def processor_flags() -> set[str]:
     """Return what Linux says the first processor can do; empty on other systems."""
     lines = _cpuinfo() or []
-    return next(({*line.split()} for line in lines if line.startswith("flags")), set())
+    named = ("flags", "Features")  # the latter on ARM
+    return next(({*line.split()} for line in lines if line.startswith(named)), set())
 
 
 def driver() -> str | None:
@@ -74,13 +77,16 @@ def _processor() -> str:
     another.
     """
     lines = _cpuinfo()
-    if lines is None:
-        return platform.processor()
+    if lines is None:  # macOS calls every processor of Apple's arm
+        return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
     facts: dict[str, str] = {}
     for key, _, value in (line.partition(":") for line in lines):
         facts.setdefault(key.strip(), value.strip())
     name = facts.get("model name", platform.machine())
-    numbers = {"cpu family": "family", "model": "model"}
+    numbers = {
+        "cpu family": "family", "model": "model",
+        "CPU implementer": "implementer", "CPU part": "part",  # on ARM, where there is no name
+    }  # fmt: skip
     kind = ", ".join(f"{label} {facts[key]}" for key, label in numbers.items() if key in facts)
     return f"{name} ({kind})" if kind else name
 

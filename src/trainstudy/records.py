@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainstudy import files
@@ -151,7 +152,7 @@ def write(rows: list[dict], schema: pa.Schema, file: Path) -> None:
         raise ValueError(f"{file.name}: no column for {', '.join(sorted(unknown))}")
     table = pa.Table.from_pylist(rows, schema=schema)
     table.validate(full=True)
-    _check_required(table, file)
+    _check_required(table, schema, file)
     store(table, file)
 
 
@@ -173,18 +174,25 @@ def gather(inputs: Sequence[Path], name: str, target: Path) -> None:
             raise files.DataError(
                 f"{file} has other columns than this release writes; delete it and run again"
             )
-        _check_required(table, file)
+        _check_required(table, schema, file)
         tables.append(table)
     merged = pa.concat_tables(tables).sort_by([(key, "ascending") for key in keys])
-    if merged.select(keys).group_by(keys).aggregate([]).num_rows != merged.num_rows:
-        raise files.DataError(f"{target.name}: two rows share {', '.join(keys)}")
+    counted = merged.group_by(keys).aggregate([([], "count_all")])
+    twice = counted.filter(pc.greater(counted["count_all"], 1)).select(keys).slice(0, 1)
+    for row in twice.to_pylist():
+        said = ", ".join(f"{key} {value}" for key, value in row.items())
+        raise files.DataError(
+            f"{target.name}: two rows have {said}. Was the folder of a run copied? Delete the "
+            "copy, and run again."
+        )
     store(merged, target)
 
 
 def read(file: Path, name: str) -> pa.Table:
     """Read a file of one of the SCHEMAS; columns that a later release added are empty.
 
-    Raises DataError for a file that is broken or of a release with other columns.
+    Raises DataError for a file that is broken, of a release with other columns, or has an empty
+    cell where there may be none.
     """
     schema, table = SCHEMAS[name], _table(file)
     unknown = {*table.schema.names} - {*schema.names}
@@ -194,6 +202,13 @@ def read(file: Path, name: str) -> pa.Table:
             f"{file} is of another release: it has {', '.join(sorted(unknown)) or 'nothing'} too "
             f"many and lacks {', '.join(sorted(lacking)) or 'nothing'}; make it again"
         )
+    for column in table.schema:
+        if column.type != (wanted := schema.field(column.name).type):
+            raise files.DataError(
+                f"{file}: the column {column.name} should hold {wanted}, found {column.type}; make "
+                "it again"
+            )
+    _check_required(table, schema, file)
     empty = pa.nulls(table.num_rows)
     return pa.table(
         [table[f.name] if f.name in table.schema.names else empty.cast(f.type) for f in schema],
@@ -208,7 +223,7 @@ def _table(file: Path) -> pa.Table:
     return table
 
 
-def _check_required(table: pa.Table, file: Path) -> None:
-    for field in table.schema:
+def _check_required(table: pa.Table, schema: pa.Schema, file: Path) -> None:
+    for field in schema:
         if not field.nullable and table[field.name].null_count:
             raise files.DataError(f"{file}: the column {field.name} has empty cells")

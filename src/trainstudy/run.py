@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,9 +50,11 @@ def train(
 
     `table` is the prepared GPT-1 embedding where the settings ask for it. The weights are those of
     the best validation epoch. Goes on from a checkpoint in the folder `checkpoints` that was made
-    with the same settings, seed, data, releases and `code`; the folder is deleted at the end.
-    Raises checkpoint.Interrupted, which ends the process with exit code 75, where a signal told it
-    to stop.
+    with the same settings, seed, mode, data, torch, kind of device, compiler and `code`; the folder
+    is deleted at the end. Raises checkpoint.Interrupted, which ends the process with exit code 75,
+    where a signal told it to stop; checkpoint.DiskFullError where a checkpoint does not fit;
+    DataError for data that changed since they were prepared; ValueError for settings without a
+    column.
     """
     torch.set_num_threads(threads)
     settings = settled(settings, deterministic)
@@ -106,7 +109,8 @@ def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
     if not torch.cuda.is_available():
         if provenance.has_gpu():
             log.warning(
-                "there is a GPU, but this torch cannot use it (is its driver too old?): training "
+                "there is a GPU, but this torch cannot use it (is its driver too old, or torch "
+                "built for CPUs?): training "
                 "on the CPU; --set-resources train:gpu=0 lets as many jobs run as there are cores"
             )
         yield torch.device("cpu"), None
@@ -180,8 +184,14 @@ def _identity(
         "torch": torch.__version__,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "compiler": _compiler(settings, dataset, deterministic),
-        **{f"code {file}": files.sha256(file) for file in code},
+        **{f"code {_within_project(file)}": files.sha256(file) for file in code},
     }
+
+
+def _within_project(file: Path) -> str:
+    """Return the path of a file of code without the folder that this copy of it lies in."""
+    found = re.search("(src/trainstudy|workflow/scripts)/.*", file.as_posix())
+    return found[0] if found else file.as_posix()
 
 
 def _code(identity: dict[str, object]) -> str | None:
@@ -254,9 +264,9 @@ def _scores(outcome: trainer.Outcome) -> dict[str, float]:
 
 
 def _pace(outcome: trainer.Outcome, task: Task) -> dict[str, object]:
-    """Return seconds of the median epoch, which others on the machine disturb less than the mean.
+    """Return the seconds of the run, and of its median epoch, None where none was completed.
 
-    Empty where no epoch was completed.
+    The median is less disturbed by what else runs on the machine than the mean.
     """
 
     def median(split: str) -> float | None:

@@ -89,8 +89,9 @@ class Step:
 def try_batches(task: Task, learner: nn.Module) -> float:
     """Let a batch of every size go forward and backward, and return the seconds that it took.
 
-    They leave weights, gradients and buffers as they were. What is made when first used, compiled
-    code or a GPU's libraries, is there afterwards.
+    They leave weights, gradients and buffers as they were, but not what is carried, nor torch's
+    random state, which are set where an epoch begins or a run is restored. What is made when first
+    used, compiled code or a GPU's libraries, is there afterwards.
     """
     began = time.perf_counter()
     learner.train()

@@ -36,7 +36,8 @@ def fit(
 
     Ends early where the score that selects the best epoch has not improved for `early_stopping`
     epochs.
-    Goes on from the newest checkpoint. Raises checkpoint.Interrupted where told to stop.
+    Goes on from the newest checkpoint. Raises checkpoint.Interrupted where told to stop, and
+    checkpoint.DiskFullError where a checkpoint does not fit.
     """
     checkpoints = checkpoints or Unsaved()
     learner, compiling = model, None
@@ -118,8 +119,8 @@ def _train_epoch(
     advance.learner.train()
     if state.step == 0:
         state.begin_epoch()
-    # Peaks of tensors are those of training steps after this process's first, not of evaluation,
-    # which leaves what it took reserved.
+    # Peaks of tensors are those of training steps after WARM_UP_STEPS of this process, not of
+    # evaluation, which leaves what it took reserved.
     memory.forget_peaks(task.device)
     counting = max(advance.taken, WARM_UP_STEPS)
     for step, rows in enumerate(task.rows(epoch)[state.step :], start=state.step):

@@ -1,6 +1,7 @@
 """Files from outside that are broken, and files of ours that must never be half-written."""
 
 import errno
+import fcntl
 import io
 import os
 from contextlib import nullcontext
@@ -56,6 +57,22 @@ def test_content_and_name_are_on_the_disk_in_that_order(tmp_path, monkeypatch):
     with files.whole(tmp_path / "a.json") as part:
         part.write_text("content")
     assert done == [("sync", "a.part.json"), ("a.part.json", "a.json"), ("sync", tmp_path.name)]
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_on_macos_a_file_is_flushed_to_the_disk_itself(tmp_path, monkeypatch, able):
+    asked = []
+
+    def control(handle: int, command: int) -> None:
+        asked.append(command)
+        if not able:
+            raise OSError(errno.ENOTSUP, "by the file system")
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "fsync", lambda handle: asked.append("fsync"))
+    files.sync(tmp_path)
+    assert asked == [51] if able else [51, "fsync"]
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])

@@ -161,7 +161,8 @@ def test_the_first_line_of_the_merges_is_a_comment(tmp_path, tiny):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff\xfe", b"[1]", b'"text"', b'{"<unk>": 1}', b'{"<unk>": 0, "a": 2}',
+    [b"", b"{", b"\xff\xfe", b"[1]", b'"text"', b"5", b"null",
+     b'{"<unk>": 1}', b'{"<unk>": 0, "a": 2}',
      b'{"<unk>": 0, "a": 0}', b'{"<unk>": 0, "a": "1"}', b'{"<unk>": 0.0}', b'{"<unk>": null}',
      b'{"a": 0}', b"{}", b'{"<unk>": true}', b"[" * 100_000],
 )  # fmt: skip

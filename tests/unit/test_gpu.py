@@ -73,13 +73,21 @@ def test_a_run_outlives_a_cleaner_of_temporary_folders(tmp_path):
         assert not alone.shared
 
 
-def test_a_claim_makes_its_file_look_new(tmp_path):
+def test_a_claim_makes_its_files_look_new_whenever_it_looks(tmp_path):
+    """Or what clears temporary folders of old files takes the lock of a run away."""
     with claim(CARDS[:1], tmp_path):
         pass
-    (notes,) = tmp_path.glob("*.visitors")
-    os.utime(notes, (0, 0))
-    with claim(CARDS[:1], tmp_path):
-        assert notes.stat().st_mtime > 0
+    files = [*tmp_path.iterdir()]
+    assert len(files) == 3
+    for file in files:
+        os.utime(file, (0, 0))
+    with claim(CARDS[:1], tmp_path) as taken:
+        assert all(file.stat().st_mtime > 0 for file in files)
+        held = [file for file in files if file.name != "choosing"]
+        for file in held:
+            os.utime(file, (0, 0))
+        taken.look()
+        assert all(file.stat().st_mtime > 0 for file in held)
 
 
 def test_runs_choose_one_after_the_other(tmp_path):

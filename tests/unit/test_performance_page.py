@@ -63,11 +63,15 @@ def test_variants_that_were_not_measured_leave_their_cells_empty(page):
         "machine": {"processor": "Xeon", "cores": "2"}, "date": "2026-01-01", "threads": 1,
         "versions": {"torch": "2", "python": "3"}, "device": "CPU",
     }  # fmt: skip
-    variants = {"per image": {"42": run}}
-    taken = {"vit-2, 10 epochs": {"per image": facts}}
-    result = {"taken": taken, "runs": {"vit-2, 10 epochs": variants}}
+    seeds = {"42": run | {"taken": facts}}
+    result = {"runs": {"vit-2, 10 epochs": {"per image": seeds}}}
     first, *_, row = page.precision(result).splitlines()
     assert first.startswith("per image of vit-2, 10 epochs: 2026-01-01, Xeon")
+    seeds["43"] = run | {"taken": facts | {"date": "2026-01-02"}}
+    first, second, *_ = page.precision(result).splitlines()
+    assert first.startswith("per image of vit-2, 10 epochs (seed 42): 2026-01-01, Xeon")
+    assert second.startswith("per image of vit-2, 10 epochs (seed 43): 2026-01-02, Xeon")
+    del seeds["43"]
     assert row == (
         "| vit-2, 10 epochs | cifar10 (mirrored) | – | – | 1.25 | accuracy – | – | 0.5 |"
     )

@@ -33,6 +33,16 @@ def test_the_time_left_follows_from_what_this_process_did(monkeypatch, caplog, f
     assert f"{left} left" in caplog.text
 
 
+def test_without_a_step_no_time_is_left_to_tell(caplog):
+    """A process that goes on with the validation of an epoch whose steps are done."""
+    task, _ = start(settings("vit", epochs=4))
+    shown = Progress(task, epochs=4, first=task.steps)
+    scores = {"loss": 1.0, "accuracy": 0.5}
+    with caplog.at_level("INFO"):
+        shown.epoch_line(1, scores, scores, seconds=2.0)
+    assert caplog.text.rstrip().endswith("images/s  – left")
+
+
 def test_a_large_perplexity_is_written_without_an_exponent(caplog):
     task, _ = start(settings("lstm", epochs=1))
     scores = {"loss": 10.6, "perplexity": 40_460.0}

@@ -1,5 +1,6 @@
 """What is said about machine, releases and code."""
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -38,6 +39,10 @@ def test_the_machine_is_named_with_its_cores():
             "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n" * 2,
             "AMD EPYC (family 25, model 17)",
         ),
+        (
+            "CPU implementer\t: 0x41\nCPU part\t: 0xd40\n",
+            f"{platform.machine()} (implementer 0x41, part 0xd40)",
+        ),
     ],
 )
 def test_the_processor_is_that_of_the_kernel(monkeypatch, text, name):
@@ -51,7 +56,16 @@ def test_without_the_kernels_list_the_processor_is_pythons(monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", missing)
     monkeypatch.setattr(platform, "processor", lambda: "arm")
+    monkeypatch.setattr(provenance, "_output", lambda *command: None)
     assert provenance.machine()["processor"] == "arm"
+    monkeypatch.setattr(provenance, "_output", lambda *command: f"Apple M1 of {command[0]}")
+    assert provenance.machine()["processor"] == "Apple M1 of sysctl"
+
+
+@pytest.mark.parametrize("label", ["flags", "Features"])  # the latter on ARM
+def test_what_the_processor_can_do_is_what_the_kernel_says(monkeypatch, label):
+    monkeypatch.setattr(Path, "read_text", lambda file: f"model : 1\n{label}\t: fp bf16\n")
+    assert {"fp", "bf16"} <= provenance.processor_flags()
 
 
 # The commit, in real repositories
@@ -90,6 +104,15 @@ def test_a_clean_folder_is_named_by_its_commit(repository):
 def test_results_beside_the_code_leave_the_commit_clean(repository):
     (repository / "results.txt").write_text("new, and not under version control")
     assert provenance.commit() == git("rev-parse", "HEAD")[:12]
+
+
+def test_looking_leaves_the_index_to_the_user(repository):
+    """git would renew it, under a lock that a commit at that moment fails at."""
+    index = repository / ".git/index"
+    os.utime(repository / "code.py", (1, 1))
+    before = index.read_bytes()
+    assert provenance.commit() == git("rev-parse", "HEAD")[:12]
+    assert index.read_bytes() == before
 
 
 @pytest.mark.parametrize("staged", [True, False])

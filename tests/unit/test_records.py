@@ -170,7 +170,7 @@ def test_a_row_that_stands_twice_is_refused(tmp_path):
     rows = curve(a_run("vit-a"), "train", "loss", 3, 2)
     one = a_file(tmp_path / "1.parquet", *rows)
     two = a_file(tmp_path / "2.parquet", rows[1] | {"value": 7.0})
-    with pytest.raises(ValueError, match=r"all.parquet: two rows share experiment, seed, epoch"):
+    with pytest.raises(ValueError, match="two rows have experiment vit-a, seed 42, epoch 2"):
         gather(tmp_path, one, two)
     assert not (tmp_path / "all.parquet").exists()
 
@@ -180,7 +180,9 @@ def test_a_run_that_stands_twice_is_refused(tmp_path):
         a_file(tmp_path / f"{n}.parquet", a_run("vit-a", best_epoch=n), schema=records.RUNS)
         for n in (1, 2)
     ]
-    with pytest.raises(ValueError, match="two rows share experiment, seed"):
+    with pytest.raises(
+        ValueError, match=r"two rows have experiment vit-a, seed 42\. Was the folder"
+    ):
         records.gather(files, "runs", tmp_path / "all.parquet")
 
 
@@ -202,6 +204,20 @@ def test_a_file_with_other_columns_is_refused_and_named(tmp_path, change):
         gather(tmp_path, good, old)
     assert str(old) in str(caught.value)
     assert not (tmp_path / "all.parquet").exists()
+
+
+def test_what_is_read_has_the_types_and_the_cells_of_its_schema(tmp_path):
+    file = a_file(tmp_path / "one.parquet", *curve(a_run("vit-a"), "train", "loss", 3, 2))
+    table = pq.read_table(file)
+    assert records.read(file, "metrics").equals(table)
+    for column, said in (
+        (pa.array(["1", "2"]), "the column seed should hold int64, found string"),
+        (pa.array([1, None], pa.int64()), "the column seed has empty cells"),
+    ):
+        place = table.schema.names.index("seed")
+        pq.write_table(table.set_column(place, pa.field("seed", column.type), column), file)
+        with pytest.raises(DataError, match=f"{file}: {said}"):
+            records.read(file, "metrics")
 
 
 @pytest.mark.parametrize("kept", [0, 0.5, 0.99])

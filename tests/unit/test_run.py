@@ -710,6 +710,19 @@ def test_the_row_of_a_run_tells_its_code_from_other_code(tmp_path, digits):
     assert told(one, two) != digest
 
 
+def test_equal_code_is_the_same_wherever_a_copy_of_it_lies(tmp_path, digits):
+    """Some clusters copy the inputs of a job into a folder of their own."""
+    files = [tmp_path / copy / "src/trainstudy/step.py" for copy in ("a", "b/storage")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text("1\n")
+    one, other = (
+        run._identity(VIT, 42, False, arrays.load(digits), None, [file]) for file in files
+    )
+    assert one == other
+    assert "code src/trainstudy/step.py" in one
+
+
 def test_the_code_of_a_run_is_that_with_which_it_began(tmp_path, digits, monkeypatch):
     code, fit = tmp_path / "code.py", trainer.fit
     code.write_text("1\n")

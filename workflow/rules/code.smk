@@ -1,7 +1,7 @@
 """Which code and which files decide the outcome of a job."""
 
 # Code that decides a result. Snakemake compares it by checksum: touching a file reruns nothing. What only
-# measures or tells (memory, NVML, provenance, progress) is left out, lest a study runs again for its sake.
+# measures or tells (memory, NVML, provenance of numbers, progress) is left out, lest a study runs again for its sake.
 TRAINING_CODE = [
     "arrays",
     "checkpoint",

@@ -14,9 +14,9 @@ A data set module offers
     SOURCES   {path: fetch.Source}, the files to download; {} where none are needed
     prepare   {path: file} → (arrays, manifest), see prepare.py and arrays.py
 
-Files of one's own are SOURCES too: any https address that ends in their name, their sha256, and their
-folder, with a SHA256SUMS file, as `mirror` (docs/running.md). One that changes is fetched again
-where its sha256 here changes, too.
+Files of one's own are SOURCES too: any https address that ends in their name, their sha256, and
+their folder, with a SHA256SUMS file, as `mirror` (docs/running.md). One that changes is fetched
+again where its sha256 here changes, too.
 
 The Snakefile reads SOURCES on machines that have Snakemake alone. Modules here therefore import
 numpy, pyarrow and the like inside their functions.

@@ -75,7 +75,7 @@ def _recur(lstm: nn.Module, x: Tensor, state: tuple[Tensor, ...] | None) -> tupl
     zero = x.new_zeros(lstm.num_layers, len(x), lstm.hidden_size)
     before = (zero, zero) if state is None else [part.to(dtype) for part in state]
     with torch.autocast("cuda", enabled=False), warnings.catch_warnings():
-        # cuDNN wants them in one block and makes one at every call, of 5 MB a layer at most.
+        # cuDNN wants them in one block and makes one at every call, of 5 MB a layer with 512 units.
         warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
         hidden, *after = torch.lstm(
             x, before, weights, True, lstm.num_layers, 0.0, lstm.training, False, True

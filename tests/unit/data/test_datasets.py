@@ -157,6 +157,14 @@ def test_what_is_of_the_prepared_form_is_prepared(added, tmp_path):
         ({"LABELS": "np.full(5, 2, np.uint8)"}, "train.labels go from 2 to 2, not 0 to 1"),
         ({"LABELS": "np.zeros(0, np.uint8)"}, "train.labels is empty"),
         ({"FACTS": '{"classes": 2, "mean": []}'}, "the manifest lacks 'deviation'"),
+        (
+            {"FACTS": '{"classes": 2, "mean": [0.5], "deviation": [0.2] * 3}'},
+            "'mean' is [0.5], not a finite number for each channel",
+        ),
+        (
+            {"FACTS": '{"classes": 2, "mean": [0.5] * 3, "deviation": [0.2, 0.0, 0.2]}'},
+            "'deviation' is [0.2, 0.0, 0.2], not a finite number above 0 for each channel",
+        ),
         ({"prepare": "lambda sources: ({'train.images': IMAGES}, dict(FACTS))"}, "its arrays are"),
     ],
 )
@@ -171,7 +179,9 @@ def test_what_is_not_of_the_prepared_form_is_refused(added, tmp_path, changed, s
 def test_tokens_beyond_the_vocabulary_are_refused():
     manifest = {"vocabulary": 5}
     for tokens, said in (([1, 4], []), ([0, 4], ["go from 0 to 4"]), ([1, 5], ["go from 1 to 5"])):
-        found = prepare._out_of_range("text", {"train.tokens": np.array(tokens)}, manifest)
+        found = prepare._out_of_range(
+            SimpleNamespace(KIND="text"), {"train.tokens": np.array(tokens)}, manifest
+        )
         assert [text.partition(", ")[0].removeprefix("train.tokens ") for text in found] == said
 
 
