@@ -226,4 +226,6 @@ def _table(file: Path) -> pa.Table:
 def _check_required(table: pa.Table, schema: pa.Schema, file: Path) -> None:
     for field in schema:
         if not field.nullable and table[field.name].null_count:
-            raise files.DataError(f"{file}: the column {field.name} has empty cells")
+            raise files.DataError(
+                f"{file}: the column {field.name} has empty cells; delete it and run again"
+            )

@@ -575,7 +575,7 @@ print("torch._dynamo" in sys.modules, "torch._inductor" in sys.modules)
 @pytest.mark.parametrize("earlier", [False, True])
 def test_energy_is_given_where_the_gpu_was_not_shared_in_any_part(tmp_path, shared, earlier):
     outcome = trainer.Outcome(gpu={"energy": 12.5, "shared": earlier})
-    card = None if shared is None else gpu.Claim(0, shared, tmp_path, 0)
+    card = None if shared is None else gpu.Claim(0, shared, tmp_path, tmp_path, 0)
     if card is None:
         outcome.gpu = {"energy": None, "shared": earlier}
     found = run._gpu_columns(outcome, card)
