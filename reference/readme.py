@@ -81,7 +81,7 @@ def _row(runs: pd.DataFrame, score: str, beside: pd.Series) -> str:
     timed, several = runs.dropna(subset="seconds_training"), results.places(runs).nunique() > 1
     inside = {True: "yes", False: "no"}.get(beside.inside, "–")
     if inside == "no" and beside.reached:
-        inside = "no, but ± reaches one"
+        inside = "no, but ± reaches A or B"
     cells = [
         f"`{name}`", str(len(runs)), _with_interval(beside.measured, beside.half, score), *theirs,
         inside, _with_interval(*estimates.interval(list(runs[f"test_{score}_best"])), score),

@@ -229,7 +229,12 @@ def _pairs(claim: dict, values: dict) -> Iterator[tuple[str, str | float]]:
 
 @dataclass(frozen=True)
 class _Step:
-    """One comparison: a difference, half its interval (None: one seed), and what it says."""
+    """One comparison: a difference, half its interval, and what it says.
+
+    `half` is None where a side has one seed or a mean that is not finite.
+
+    `single` are those of its experiments that have one seed only.
+    """
 
     column: str
     one: str
@@ -237,6 +242,7 @@ class _Step:
     means: tuple[float, float]
     distance: float
     half: float | None
+    single: tuple[str, ...]
     images: int | None
     chance: float | None
     outcome: str
@@ -273,11 +279,14 @@ class _Step:
             case _:
                 within, beyond = distance + error < -by - margin, distance - error > -by + margin
         outcome = SUPPORTED if within else CONTRADICTED if beyond else UNDECIDED
-        doubtful = half is None and quantities.is_time(column)
+        single = tuple(n for n, own in values.items() if n in (one, other) and len(own) < 2)
+        doubtful = bool(single) and quantities.is_time(column)
         if doubtful and abs(distance) < estimates.SPREAD_OF_TIMES * abs(means[1]):
             outcome = UNDECIDED
-        needed = _needed(claim, column, one_seed=half is None)
-        return cls(column, one, other, means, distance, half, images, chance, outcome, needed)
+        needed = _needed(claim, column, one_seed=bool(single))
+        return cls(
+            column, one, other, means, distance, half, single, images, chance, outcome, needed
+        )
 
     def __str__(self) -> str:
         mine, theirs = (quantities.written(mean, self.column) for mean in self.means)
@@ -297,8 +306,11 @@ class _Step:
         return f" ({said})"
 
     def _of_seeds(self) -> str:
+        if self.half is None and not self.single:
+            return "not finite"
         if self.half is None:
-            return "one seed"
+            several = isinstance(self.other, str) and len(self.single) == 1
+            return f"one seed of {self.single[0]}" if several else "one seed"
         if self.half == 0:
             return "the same with every seed"
         ends = (self.distance - self.half, self.distance + self.half)
@@ -324,7 +336,7 @@ def _needed(claim: dict, column: str, one_seed: bool) -> str:
     parts += [beyond] if margin else []
     apart = " and a margin of ".join(parts)
     if claim["are"] == "equal":
-        text = f"at most {apart} apart"
+        text = f"at most {apart} apart" if apart else "equal"
     else:
         way = "higher" if claim["are"] in ("greater", "increasing") else "lower"
         text = f"{way} by more than {apart}" if apart else way

@@ -77,6 +77,17 @@ def as_quick(times: Mapping[str, Sequence[float]]) -> list[str]:
     ]
 
 
+def as_slow(times: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return whose mean time is the longest, and then whose may be as long (doubt_of_times)."""
+    means = {name: fmean(values) for name, values in times.items()}
+    last, *others = sorted(means, key=means.__getitem__, reverse=True)
+    return [last] + [
+        name
+        for name in others
+        if means[last] - means[name] <= doubt_of_times(times[last], times[name])
+    ]
+
+
 def doubt_of_scores(
     score: str, one: Sequence[float], other: Sequence[float], count: int | None
 ) -> float:
@@ -84,7 +95,8 @@ def doubt_of_scores(
 
     Half its 95 % interval (see difference); with one value of a perplexity SPREAD_OF_PERPLEXITIES
     of the other. Of an accuracy at least what a sample of `count` images leaves to chance (see
-    sampling; None: exact), since all seeds are scored on the same images.
+    sampling; None: exact), since all seeds are scored on the same images. The larger of the two,
+    not both together, as sampling is a bound from above.
     """
     _, half = difference(one, other)
     if half is None and score == "perplexity":
@@ -96,7 +108,7 @@ def sampling(shares: Sequence[float], count: int) -> float:
     """Return half the 95 % interval of a share of `count` examples, or of a difference of shares.
 
     By the size of the sample alone: 1.96 √(Σ p(1 - p) / n), the normal approximation. Shares of the
-    same examples differ by chance no more than that.
+    same examples differ by chance no more than that where both tend to be right on the same ones.
     """
     variances = [share * (1 - share) / count for share in shares]
     return 1.96 * math.sqrt(sum(max(0.0, one) for one in variances))

@@ -133,7 +133,7 @@ def _table(table: pd.DataFrame) -> dict:
     """
     text = tables.to_html(table.dropna(axis="columns", how="all") if len(table) else table)
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", text, re.S)]
-    shown = text.count("<th ")  # half-widths stand in the cells they belong to
+    shown = text.count('scope="col"')  # half-widths stand in the cells they belong to
     columns = [cells[column::shown] for column in range(shown)]
     of_name = _wrapped if "statement" in table else len  # names of runs do not wrap
     characters = _characters(columns, of_name, _wrapped)

@@ -26,6 +26,7 @@ from trainstudy.results import (
 )
 
 ANSWERS = "Questions of the study"
+CHANCE = "the number of images (and seeds, where both have several) leaves to chance"
 
 
 def sentences(results: Results, declared: int) -> list[Markup]:
@@ -45,9 +46,14 @@ def sentences(results: Results, declared: int) -> list[Markup]:
 
 def _counts(runs: pd.DataFrame, declared: int) -> Markup:
     seeds = sorted(runs.seed.unique())
-    text = Markup("<strong>{} of {} declared experiments</strong> are here, in {} ({} {}).").format(
-        runs.experiment.nunique(), declared, counted(len(runs), "run"),
+    with_seeds = runs.groupby("experiment").seed.nunique()
+    whole = int((with_seeds == len(seeds)).sum())
+    text = Markup(
+        "<strong>{} of {} declared experiments</strong> are here, in {} ({} {}{})."
+    ).format(
+        len(with_seeds), declared, counted(len(runs), "run"),
         "seed" if len(seeds) == 1 else "seeds", ", ".join(map(str, seeds)),
+        "" if whole == len(with_seeds) else f"; {counted(whole, 'experiment')} with all of these",
     )  # fmt: skip
     diverged = runs[runs.status == "diverged"]
     if len(diverged):
@@ -145,7 +151,11 @@ def _fastest(results: Results, experiments: set[str], where: str) -> Markup:
     times = own.groupby("experiment").seconds_training.apply(list)
     equal = seconds[estimates.as_quick(times.to_dict())[1:]]
     beside = f" ({_others(len(equal))} as fast, up to {written(equal.max(), 'seconds')})"
-    slowest = Markup("; {} is slowest, {}").format(_name(last), written(seconds[last], "seconds"))
+    as_slow = len(estimates.as_slow(times.to_dict())) - 1
+    slowest = Markup("; {} is slowest, {}{}").format(
+        _name(last), written(seconds[last], "seconds"),
+        f" ({_others(as_slow)} as slow)" if as_slow else "",
+    )  # fmt: skip
     return Markup("{}{} trains fastest, {} per epoch{}{}{}.").format(
         of, _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",
         "" if last in equal.index else slowest, noted,
@@ -180,7 +190,7 @@ def _norm(results: Results) -> Markup | None:
                 _name(name)
             )
         side = "above" if lead > 0 else "below"
-        much = "more than chance leaves" if sure[name] else "which may be chance"
+        much = f"more than {CHANCE}" if sure[name] else "which may be chance"
         return Markup(
             "Pre-norm ends {:.2f} points of validation accuracy {} post-norm ({}), {}."
         ).format(abs(lead), side, _name(name), much)
@@ -191,9 +201,9 @@ def _norm(results: Results) -> Markup | None:
     ahead = [leads[name] > 0 for name in leads if sure[name]]
     return Markup(
         "Of {} pairs that differ in the norm alone, pre-norm ends ahead in {} and post-norm in {} "
-        "by more than chance leaves; pre-norm minus post-norm is {} points of validation accuracy."
+        "by more than {}; pre-norm minus post-norm is {} points of validation accuracy."
     ).format(
-        len(leads), sum(ahead), len(ahead) - sum(ahead),
+        len(leads), sum(ahead), len(ahead) - sum(ahead), CHANCE,
         ends if leads[least] < leads[most] else f"{leads[least]:+.2f}",
     )  # fmt: skip
 
@@ -215,9 +225,12 @@ def _networks(results: Results) -> Markup | None:
         if best.empty:
             return None
         parts.append(
-            Markup(text + " reaches {} validation accuracy with {:,} parameters").format(
+            Markup(
+                text + " reaches {} validation accuracy in the best of {} with {:,} parameters"
+            ).format(
                 _name(best.experiment.iloc[0]),
                 written(best.validation_accuracy_best.mean(), "accuracy"),
+                counted(best.epochs.iloc[0], "epoch"),
                 best.parameters_trained.iloc[0],
             )
         )
@@ -231,7 +244,7 @@ def _over_fitting(results: Results) -> Markup | None:
         return None
     return Markup(
         "{} of {} over-fit: the validation loss ended more than {:.0f} % above its minimum, reached"
-        " at least {} epochs before the end, while the training loss kept falling."
+        " at least {} epochs before the end, while the training loss ended lower than there."
     ).format(
         (verdicts == "over-fitted").sum(), counted(len(verdicts), "run"),
         100 * estimates.RISE, estimates.SINCE,

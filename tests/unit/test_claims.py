@@ -80,6 +80,8 @@ def test_one_seed_is_decided_beyond_the_margin_and_what_the_images_leave_to_chan
         "(one seed; 5,000 images leave ± 1.9 points to chance). "
         "Needed: higher by more than 0.5 points."
     )
+    found = decide(tmp_path, claim(margin=0.005), a=[value], b=[0.6, 0.6])
+    assert "(one seed of vit-a; 5,000 images" in found.numbers
 
 
 def test_the_fewest_images_decide_what_is_left_to_chance(tmp_path):
@@ -187,6 +189,11 @@ def test_an_order_holds_when_every_step_does(tmp_path):
     falling = rising | {"are": "decreasing"}
     assert decide(tmp_path, falling, a=[0.7], b=[0.6], c=[0.5]).verdict == "supported"
     assert decide(tmp_path, falling, a=[0.5], b=[0.6], c=[0.7]).verdict == "contradicted"
+
+
+def test_equal_without_a_margin_is_said_so(tmp_path):
+    found = decide(tmp_path, claim(are="equal", margin=0), a=[0.5], b=[0.5])
+    assert found.numbers.endswith("Needed: equal.")
 
 
 @pytest.mark.parametrize(
@@ -367,7 +374,12 @@ def test_every_perplexity_is_below_one_beyond_all_numbers(tmp_path, margin):
     runs = [a_run("vit-a", validation_perplexity_last=144.0),
             a_run("vit-b", validation_perplexity_last=math.inf)]  # fmt: skip
     less = claim(of="validation_perplexity_last", are="less", margin=margin)
-    assert claims.evaluate(less, frames(tmp_path, runs)).verdict == "supported"
+    found = claims.evaluate(less, frames(tmp_path, runs))
+    assert found.verdict == "supported"
+    assert "(one seed, no interval)" in found.numbers
+    (tmp_path / "seeds").mkdir()
+    seeds = frames(tmp_path / "seeds", runs + [run | {"seed": 1} for run in runs])
+    assert "(not finite, no interval)" in claims.evaluate(less, seeds).numbers
 
 
 # What the numbers say in words
@@ -698,6 +710,10 @@ def test_every_quantity_of_the_schema_is_there(tmp_path):
         ({"are": "equal"}, "the key 'margin' is missing"),
         ({"are": "increasing", "runs": ["vit-a", "vit-b"]}, "no meaning beside the others"),
         ({"margin": "two percent"}, "'two percent' is no margin; write a number, or a share such"),
+        (
+            {"of": ["parameters_trained", "validation_accuracy_last"], "than": 50},
+            "claims.mine.than: accuracies are shares of 1; write 0.5 for 50 %.",
+        ),
         ({"than": 50}, "claims.mine.than: accuracies are shares of 1; write 0.5 for 50 %."),
         ({"than": "vit-b"}, "'vit-b' is neither a number nor a list; write [vit-b]."),
         ({"reports": []}, "claims.mine.reports"),

@@ -51,6 +51,7 @@ def test_single_times_differ_from_a_fifth_on_and_several_beyond_their_interval()
     )
     times = {"slow": [12.5], "b": [11.9], "a": [10.0], "c": [11.0]}
     assert estimates.as_quick(times) == ["a", "c", "b"]
+    assert estimates.as_slow(times) == ["slow", "b", "c"]  # 12.5 is a quarter more than 10
 
 
 def test_single_shares_differ_beyond_what_the_sample_leaves_to_chance():

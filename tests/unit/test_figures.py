@@ -240,6 +240,12 @@ def test_optimizers_show_last_scores_and_seconds(tmp_path):
     assert len(drawing.figure.axes) == 3
     assert "best validation accuracy 60.00 % (optimizer: adamw)" in drawing.text
     assert "shortest epochs 2 s (optimizer: sgd)" in drawing.text
+    runs[1] |= {"validation_accuracy_last": 0.6, "gpu_shared": True}
+    (tmp_path / "alike").mkdir()
+    text = figures.build("optimizers", study(tmp_path / "alike", runs)).text
+    assert "best validation accuracy 60.00 % (optimizer: adamw, sgd)" in text
+    assert "shortest epochs 3 s (optimizer: adamw, the only one timed there)" in text
+    runs[1] |= {"validation_accuracy_last": 0.2, "gpu_shared": None}
     scores = drawing.data.query("metric == 'accuracy' and split == 'validation'")
     assert dict(zip(scores.choice, scores.value, strict=True)) == {"adamw": 0.6, "sgd": 0.2}
     assert scores.half.isna().all()

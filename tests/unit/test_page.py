@@ -102,7 +102,7 @@ def column(page, name: str, item: str = "wall-clock") -> list[str]:
     table = page.locator(f"#{item} table")
     heads = table.locator("thead th").all_inner_texts()
     place = next(i for i, head in enumerate(heads, 1) if head.strip() == name)
-    return table.locator(f"tbody td:nth-child({place})").all_inner_texts()
+    return table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()
 
 
 # Tables
@@ -333,7 +333,7 @@ def test_the_scheme_follows_the_system_and_the_button(visit, file):
 def test_the_name_of_a_row_stays_in_sight(visit, file, width):
     page = visit(file, viewport={"width": width, "height": 800})
     box = page.locator("#vit-results .wide")
-    name = box.locator("tbody tr").first.locator("td").first
+    name = box.locator("tbody tr").first.locator("th")
     before = name.bounding_box()
     box.evaluate("b => b.scrollLeft = 200")
     assert name.bounding_box()["x"] == before["x"]
@@ -343,7 +343,7 @@ def test_the_name_of_a_row_stays_in_sight(visit, file, width):
 def test_beside_a_long_statement_its_verdict_is_in_sight(visit, file):
     page = visit(file, viewport={"width": 1280, "height": 800})
     row = page.locator("#claims tbody tr").first
-    row.locator("td").first.evaluate("cell => cell.textContent = 'statement '.repeat(30)")
+    row.locator("th").evaluate("cell => cell.textContent = 'statement '.repeat(30)")
     verdict = row.locator("td[data-verdict]").bounding_box()
     assert verdict["x"] + verdict["width"] < 1280
 

@@ -130,7 +130,7 @@ def test_an_item_holds_its_caption_and_its_table(page):
     section = section[: section.index("</section>")]
     assert CONTENTS["vit-results"]["title"] in section
     assert "half the 95 % t interval; one" in section.replace("\n", " ")  # the caption
-    assert "<td>vit-a</td>" in section
+    assert '<th scope="row">vit-a</th>' in section
     assert "61.25 %" in section
     assert '<section id="memory"' not in text
 
@@ -328,7 +328,7 @@ def test_curves_come_as_data_once_for_each_family(page):
 
 def test_a_column_in_which_nothing_stands_is_left_out_of_the_page():
     table = report._table(pd.DataFrame({"a": ["x"], "b": [None], "c": [float("nan")]}))
-    assert table["html"].count("<th ") == 1
+    assert table["html"].count('<th scope="col"') == 1
 
 
 @pytest.mark.parametrize(("height", "upright"), [("800pt", False), ("1000.5", True)])

@@ -182,7 +182,7 @@ def test_measured_scores_stand_beside_both_reports_with_their_differences(tmp_pa
 @pytest.mark.parametrize(
     ("scores", "spread", "nearer"),
     [
-        ((0.62, 0.67), "outside, one within the interval", "B"),  # of A's 62 and B's 63 %
+        ((0.62, 0.67), "outside, one or both within ±", "B"),  # of A's 62 and B's 63 %
         ((0.660, 0.661), "outside", "B"),
         ((0.600, 0.601), "outside", "A"),
         ((0.60, 0.65, 0.624), "inside", "A"),
@@ -724,13 +724,14 @@ def test_what_all_rows_share_is_said_once():
                           "optimizer": ["sgd", "adam"], "data": ["<x>", "<x>"]})  # fmt: skip
     fragment = tables.to_html(table)
     assert "<caption>All rows: epochs 10; data &lt;x&gt;; seeds 1.</caption>" in fragment
-    heads = re.findall(r"<th [^>]*>(.*?)</th>", fragment)
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', fragment)
     assert heads == ["experiment", "optimizer"]
     assert "<caption>" not in tables.to_html(table[:1])
 
 
 def test_a_verdict_is_marked_by_its_first_word():
-    fragment = tables.to_html(pd.DataFrame({"verdict": ["undecided (would be supported)"]}))
+    verdict = "undecided (would be supported)"
+    fragment = tables.to_html(pd.DataFrame({"statement": ["x"], "verdict": [verdict]}))
     assert '<td data-verdict="undecided">undecided (would be supported)</td>' in fragment
 
 
@@ -741,10 +742,17 @@ def test_rows_and_columns_of_the_fragment():
     assert fragment.index("<td>x</td>") < fragment.index("<td>y</td>")
 
 
+def test_the_first_cell_names_its_row_if_it_is_text():
+    fragment = tables.to_html(pd.DataFrame({"a": ["<x>", None], "b": ["y", "z"]}))
+    assert '<tr><th scope="row">&lt;x&gt;</th><td>y</td></tr>' in fragment
+    assert '<tr><th scope="row">–</th><td>z</td></tr>' in fragment
+    assert "row" not in tables.to_html(pd.DataFrame({"a": [1], "b": ["y"]}))
+
+
 def test_a_row_that_sums_up_stays_below_the_rows_that_sort():
     table = pd.DataFrame({"experiment": ["vit-a", "vit-b", "all runs"], "runs": [1, 2, 3]})
     body, foot = tables.to_html(table).split("</tbody>")
     assert "vit-b" in body
     assert "all runs" not in body
-    assert "<tfoot>\n<tr><td>all runs</td>" in foot
+    assert '<tfoot>\n<tr><th scope="row">all runs</th>' in foot
     assert "<tfoot>" not in tables.to_html(table[:2])

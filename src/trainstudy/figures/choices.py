@@ -147,9 +147,10 @@ def _text(
     if score.empty:
         return f"{FAMILIES[one.family]}: no run finished."
     best = score.loc[score.value.idxmin() if metric in LOWER_IS_BETTER else score.value.idxmax()]
+    equal = ", ".join(map(str, score.choice[score.value == best.value]))
     text = (
         f"{FAMILIES[one.family]}, {one.title}: best validation {metric} "
-        f"{written(best.value, metric)} ({label}: {best.choice})"
+        f"{written(best.value, metric)} ({label}: {equal})"
     )
     if gone := diverged(runs):
         text += f"; diverged: {', '.join(gone)}"
@@ -162,8 +163,10 @@ def _text(
         return f"{text}; no epoch was timed on a GPU that no other run shared."
     chosen = own.groupby("experiment").choice.first()
     first, *others = estimates.as_quick(seconds.to_dict())
-    equal = f"; perhaps as short: {', '.join(str(chosen[n]) for n in others)}"
+    note = f"; perhaps as short: {', '.join(str(chosen[n]) for n in others)}" if others else ""
+    if len(seconds) == 1 < len(chosen):
+        note = ", the only one timed there"
     where = f"; on {made[0]}" if several_places else ""
     where += "; by several versions of the code" if of_several_codes(timed) else ""
-    quick = f"{label}: {chosen[first]}{equal if others else ''}{where}"
+    quick = f"{label}: {chosen[first]}{note}{where}"
     return f"{text}; shortest epochs {fmean(seconds[first]):.3g} s ({quick})."

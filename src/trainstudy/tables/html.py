@@ -22,7 +22,8 @@ def to_html(table: pd.DataFrame) -> str:
 
     Half-widths ("… ±") join the number before them. Numbers carry their full value in data-value
     and have the decimals of their column, or of those of its rows that are of one metric. What is
-    the same in all rows of SAID_ONCE stands in the caption.
+    the same in all rows of SAID_ONCE stands in the caption. The first cell of a row, if it is text,
+    names the row.
     """
     said = shared(table)
     shown = [name for name in table if not name.endswith(" ±") and name not in said]
@@ -37,7 +38,7 @@ def to_html(table: pd.DataFrame) -> str:
         cells = [
             _number_cell(row[name], name, row.get(f"{name} ±"), decimals[name][number])
             if name in numeric
-            else _text_cell(row[name], name)
+            else _text_cell(row[name], name, heads_row=name == shown[0])
             for name in shown
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>\n")
@@ -67,6 +68,7 @@ def to_page(table: pd.DataFrame, title: str, notes: Sequence[tuple[str, str]] = 
     style = (
         "body{font:15px system-ui,sans-serif;margin:1.5rem}table{border-collapse:collapse}"
         "th,td{padding:.3rem .7rem;border-bottom:1px solid #ccc;text-align:left}"
+        "[scope=row]{font-weight:normal}"
         "caption{text-align:left;color:#555}"
         ".number{text-align:right;font-variant-numeric:tabular-nums}"
     )
@@ -89,10 +91,10 @@ def _class(number: bool) -> str:
     return ' class="number"' if number else ""
 
 
-def _text_cell(value: object, column: str) -> str:
-    if _is_missing(value):
-        return "<td>–</td>"
-    text = html.escape(str(value))
+def _text_cell(value: object, column: str, heads_row: bool) -> str:
+    text = "–" if _is_missing(value) else html.escape(str(value))
+    if heads_row:
+        return f'<th scope="row">{text}</th>'
     mark = f' data-verdict="{text.partition(" (")[0]}"' if column == "verdict" else ""
     return f"<td{mark}>{text}</td>"
 

@@ -103,14 +103,14 @@ def _against_reports(results: Results, family: str, units: dict[str, str]) -> pd
 def _with_differences(table: pd.DataFrame) -> pd.DataFrame:
     """Add measured minus published for both reports, which is nearer, by how much, and the spread.
 
-    "inside" is between A and B; see estimates.inside. "within the interval" is a figure of either
+    "inside" is between A and B; see estimates.inside. "within ±" are figures
     that the 95 % interval of what was measured holds.
     """
     measured, theirs = table["measured"], table[list(REPORTS)]
     spread = estimates.inside(measured, theirs).map({True: "inside", False: "outside"})
     if "measured ±" in table:
         reached = estimates.reached(measured, table["measured ±"], theirs)
-        spread = spread.mask(reached & (spread == "outside"), "outside, one within the interval")
+        spread = spread.mask(reached & (spread == "outside"), "outside, one or both within ±")
     apart = pd.DataFrame({report: measured - table[report] for report in REPORTS})
     nearer = apart[apart.notna().any(axis=1)].abs().idxmin(axis=1)
     distance = {name: apart.loc[name, report] for name, report in nearer.items()}
