@@ -202,18 +202,24 @@ def read(file: Path, name: str) -> pa.Table:
             f"{file} is of another release: it has {', '.join(sorted(unknown)) or 'nothing'} too "
             f"many and lacks {', '.join(sorted(lacking)) or 'nothing'}; make it again"
         )
-    for column in table.schema:
-        if column.type != (wanted := schema.field(column.name).type):
-            raise files.DataError(
-                f"{file}: the column {column.name} should hold {wanted}, found {column.type}; make "
-                "it again"
-            )
-    _check_required(table, schema, file)
-    empty = pa.nulls(table.num_rows)
-    return pa.table(
-        [table[f.name] if f.name in table.schema.names else empty.cast(f.type) for f in schema],
-        schema=schema,
-    )
+    columns = [_column(table, field, file) for field in schema]
+    made = pa.table(columns, schema=schema)
+    _check_required(made, schema, file)
+    return made
+
+
+def _column(table: pa.Table, field: pa.Field, file: Path) -> pa.ChunkedArray | pa.Array:
+    """Return a column in the type of its field: pandas writes numbers with gaps as real ones."""
+    if field.name not in table.schema.names:
+        return pa.nulls(table.num_rows, field.type)
+    found = table[field.name]
+    try:
+        return found.cast(field.type)
+    except pa.ArrowException as error:
+        raise files.DataError(
+            f"{file}: the column {field.name} should hold {field.type}, found {found.type}, which "
+            f"is not to be read so ({error}); make it again"
+        ) from error
 
 
 def _table(file: Path) -> pa.Table:

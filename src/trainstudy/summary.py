@@ -152,9 +152,10 @@ def _fastest(results: Results, experiments: set[str], where: str) -> Markup:
     equal = seconds[estimates.as_quick(times.to_dict())[1:]]
     beside = f" ({_others(len(equal))} as fast, up to {written(equal.max(), 'seconds')})"
     as_slow = len(estimates.as_slow(times.to_dict())) - 1
+    others = "one other" if as_slow == 1 else f"{as_slow} others"
     slowest = Markup("; {} is slowest, {}{}").format(
         _name(last), written(seconds[last], "seconds"),
-        f" ({_others(as_slow)} as slow)" if as_slow else "",
+        f", or perhaps {others}" if as_slow else "",
     )  # fmt: skip
     return Markup("{}{} trains fastest, {} per epoch{}{}{}.").format(
         of, _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",

@@ -210,8 +210,11 @@ def test_what_is_read_has_the_types_and_the_cells_of_its_schema(tmp_path):
     file = a_file(tmp_path / "one.parquet", *curve(a_run("vit-a"), "train", "loss", 3, 2))
     table = pq.read_table(file)
     assert records.read(file, "metrics").equals(table)
+    table.to_pandas().astype({"seed": float}).to_parquet(file)  # as with gaps
+    assert records.read(file, "metrics").equals(table)
     for column, said in (
-        (pa.array(["1", "2"]), "the column seed should hold int64, found string"),
+        (pa.array(["1", "no"]), "the column seed should hold int64, found string"),
+        (pa.array([1.0, 1.5]), "the column seed should hold int64, found double"),
         (pa.array([1, None], pa.int64()), "the column seed has empty cells"),
     ):
         place = table.schema.names.index("seed")

@@ -137,7 +137,7 @@ def test_what_may_be_as_fast_is_counted_beside_the_fastest(sentences):
     times = {"vit-a": 1.0, "vit-b": 0.9, "vit-c": 1.07, "vit-d": 1.1}  # 1.08 is a fifth more
     runs = [a_run(name, **VIT, seconds_training=seconds) for name, seconds in times.items()]
     quickest = "vit-b trains fastest, 0.9 s per epoch (2 others may be as fast, up to 1.07 s)"
-    slowest = "vit-d is slowest, 1.1 s (2 others may be as slow)."
+    slowest = "vit-d is slowest, 1.1 s, or perhaps 2 others."
     assert f"{quickest}; {slowest}" in sentences(*runs)[1]
     seeds = [run | {"seed": 2} for run in runs]  # the same again: no doubt is left
     assert "vit-b trains fastest, 0.9 s per epoch; vit-d is slowest" in sentences(*runs, *seeds)[1]

@@ -53,7 +53,8 @@ def test_figures_tables_and_report_exist_and_name_the_embedded_data(finished):
         assert finished.result(f"figures/{name}.svg").read_text().startswith("<?xml")
         assert finished.result(f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     page = finished.result("report.html").read_text()
-    assert page.count('role="note"') == 2  # pydocs and digits
+    (note,) = re.findall(r'<div class="banner" role="note">.*?</div>', page, re.S)
+    assert re.findall(r"<li>(\w+): small data that ship", note) == ["digits", "pydocs"]
     for title in ("Language models over epochs", "Memory", "Where the numbers come from"):
         assert title in page
 
