@@ -231,9 +231,8 @@ def _pairs(claim: dict, values: dict) -> Iterator[tuple[str, str | float]]:
 class _Step:
     """One comparison: a difference, half its interval, and what it says.
 
-    `half` is None where a side has one seed or a mean that is not finite.
-
-    `single` are those of its experiments that have one seed only.
+    `half` is None where a side has one seed or a mean that is not finite; `single` are those of its
+    experiments that have one seed only.
     """
 
     column: str
@@ -306,11 +305,10 @@ class _Step:
         return f" ({said})"
 
     def _of_seeds(self) -> str:
-        if self.half is None and not self.single:
-            return "not finite"
         if self.half is None:
-            several = isinstance(self.other, str) and len(self.single) == 1
-            return f"one seed of {self.single[0]}" if several else "one seed"
+            if isinstance(self.other, str) and len(self.single) == 1:
+                return f"one seed of {self.single[0]}"
+            return "one seed" if self.single else "not finite"
         if self.half == 0:
             return "the same with every seed"
         ends = (self.distance - self.half, self.distance + self.half)

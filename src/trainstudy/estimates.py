@@ -68,24 +68,23 @@ def doubt_of_times(one: Sequence[float], other: Sequence[float]) -> float:
 
 def as_quick(times: Mapping[str, Sequence[float]]) -> list[str]:
     """Return whose mean time is the shortest, and then whose may be as short (doubt_of_times)."""
-    means = {name: fmean(values) for name, values in times.items()}
-    first, *others = sorted(means, key=means.__getitem__)
-    return [first] + [
-        name
-        for name in others
-        if means[name] - means[first] <= doubt_of_times(times[name], times[first])
-    ]
+    return _first_and_its_like(times, longest=False)
 
 
 def as_slow(times: Mapping[str, Sequence[float]]) -> list[str]:
     """Return whose mean time is the longest, and then whose may be as long (doubt_of_times)."""
+    return _first_and_its_like(times, longest=True)
+
+
+def _first_and_its_like(times: Mapping[str, Sequence[float]], longest: bool) -> list[str]:
     means = {name: fmean(values) for name, values in times.items()}
-    last, *others = sorted(means, key=means.__getitem__, reverse=True)
-    return [last] + [
-        name
-        for name in others
-        if means[last] - means[name] <= doubt_of_times(times[last], times[name])
-    ]
+    first, *others = sorted(means, key=means.__getitem__, reverse=longest)
+    found = [first]
+    for name in others:
+        longer, shorter = (first, name) if longest else (name, first)
+        if means[longer] - means[shorter] <= doubt_of_times(times[longer], times[shorter]):
+            found.append(name)
+    return found
 
 
 def doubt_of_scores(

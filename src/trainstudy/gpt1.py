@@ -63,12 +63,8 @@ def _vocabulary(file: Path) -> dict[str, int]:
     """Read {token: id}; the ids are those of rows of an embedding, so none may be missing."""
     with files.sound(file):
         tokens = json.loads(_text(file))
-    ids = list(tokens.values()) if isinstance(tokens, dict) else []
-    if (
-        not isinstance(tokens, dict)
-        or not all(type(number) is int for number in ids)
-        or sorted(ids) != list(range(len(ids)))
-    ):
+    ids = list(tokens.values()) if isinstance(tokens, dict) else [-1]  # no id
+    if not all(type(number) is int for number in ids) or sorted(ids) != list(range(len(ids))):
         raise files.DataError(f"{file} does not number its tokens 0, 1, 2, …. {files.cure(file)}")
     if "<unk>" not in tokens:
         raise files.DataError(f"{file} has no token <unk>. {files.cure(file)}")

@@ -9,8 +9,6 @@ from pathlib import Path
 PACKAGES = ("torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "safetensors")
 # Files that all exist where an NVIDIA GPU and its driver are; WSL has the device for any maker's.
 NVIDIA = (("/dev/nvidiactl",), ("/dev/dxg", "/usr/lib/wsl/lib/libcuda.so.1"))
-# Without locks, which would stand in the way of what the user does with git.
-STATUS = ("git", "--no-optional-locks", "status", "--porcelain", "-uno")
 CPUINFO = Path("/proc/cpuinfo")
 AMD = "/dev/kfd"  # also that of a processor's graphics, which only torch for ROCm would use
 
@@ -42,7 +40,9 @@ def commit() -> str | None:
     revision = _output("git", "rev-parse", "--short=12", "HEAD")
     if revision is None:
         return None
-    return revision + ("+" if _output(*STATUS) else "")
+    # Without locks, which would stand in the way of what the user does with git.
+    changed = _output("git", "--no-optional-locks", "status", "--porcelain", "-uno")
+    return revision + ("+" if changed else "")
 
 
 def has_gpu() -> bool:

@@ -110,8 +110,8 @@ def _device() -> Iterator[tuple[torch.device, gpu.Claim | None]]:
         if provenance.has_gpu():
             log.warning(
                 "there is a GPU, but this torch cannot use it (is its driver too old, or torch "
-                "built for CPUs?): training "
-                "on the CPU; --set-resources train:gpu=0 lets as many jobs run as there are cores"
+                "built for CPUs?): training on the CPU; --set-resources train:gpu=0 lets as many "
+                "jobs run as there are cores"
             )
         yield torch.device("cpu"), None
         return

@@ -85,7 +85,7 @@ def _best(runs: pd.DataFrame, score: str, where: str) -> Markup:
     if best.empty:
         return Markup("No run has a validation {}.").format(score)
     seeds, others = len(best), _as_good(runs, best, score)
-    chance = f" ({_others(others)} as good)" if others else ""
+    chance = f" ({_others(others)} may be as good)" if others else ""
     return Markup("{}{} {} validation {} {}{}, test {}{}.").format(
         f"Of those{where}, " if where else "",
         _name(best.experiment.iloc[0]),
@@ -150,12 +150,11 @@ def _fastest(results: Results, experiments: set[str], where: str) -> Markup:
     first, last = seconds.index[0], seconds.index[-1]
     times = own.groupby("experiment").seconds_training.apply(list)
     equal = seconds[estimates.as_quick(times.to_dict())[1:]]
-    beside = f" ({_others(len(equal))} as fast, up to {written(equal.max(), 'seconds')})"
+    beside = f" ({_others(len(equal))} may be as fast, up to {written(equal.max(), 'seconds')})"
     as_slow = len(estimates.as_slow(times.to_dict())) - 1
-    others = "one other" if as_slow == 1 else f"{as_slow} others"
     slowest = Markup("; {} is slowest, {}{}").format(
         _name(last), written(seconds[last], "seconds"),
-        f", or perhaps {others}" if as_slow else "",
+        f", or perhaps {_others(as_slow)}" if as_slow else "",
     )  # fmt: skip
     return Markup("{}{} trains fastest, {} per epoch{}{}{}.").format(
         of, _name(first), written(seconds[first], "seconds"), beside if len(equal) else "",
@@ -380,7 +379,7 @@ def _name(experiment: str) -> Markup:
 
 
 def _others(count: int) -> str:
-    return "one other may be" if count == 1 else f"{count} others may be"
+    return "one other" if count == 1 else f"{count} others"
 
 
 def _names(experiments: Iterable[str]) -> Markup:

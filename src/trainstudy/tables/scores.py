@@ -103,8 +103,8 @@ def _against_reports(results: Results, family: str, units: dict[str, str]) -> pd
 def _with_differences(table: pd.DataFrame) -> pd.DataFrame:
     """Add measured minus published for both reports, which is nearer, by how much, and the spread.
 
-    "inside" is between A and B; see estimates.inside. "within ±" are figures
-    that the 95 % interval of what was measured holds.
+    "inside" is between A and B; see estimates.inside. "within ±" are figures that the 95 %
+    interval of what was measured holds.
     """
     measured, theirs = table["measured"], table[list(REPORTS)]
     spread = estimates.inside(measured, theirs).map({True: "inside", False: "outside"})
