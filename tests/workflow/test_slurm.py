@@ -72,6 +72,9 @@ def test_the_daemons_are_ended_though_slurm_no_longer_answers(tmp_path, monkeypa
         for name in ("munged", "slurmctld", "slurmd"):
             shutil.copy(shutil.which("sleep"), tmp_path / name)
             process = subprocess.Popen([tmp_path / name, "60"])
+            # Popen returns before the kernel has given the process its new name.
+            while Path(f"/proc/{process.pid}/comm").read_text() != f"{name}\n":
+                time.sleep(0.01)
             (tmp_path / f"{name}.pid").write_text(f"{process.pid}\n")
             daemons.append(pool.submit(process.wait))
 
