@@ -28,6 +28,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 settings.register_profile("trainstudy", derandomize=True, deadline=None, database=None)
 settings.load_profile("trainstudy")
 
+PATIENCE = 180_000  # milliseconds; what a browser on a busy machine may take for anything
+
 
 @pytest.fixture(scope="session")
 def mirror() -> Path:
@@ -54,14 +56,17 @@ def chromium() -> str:
 def installed() -> str | None:
     """Install Chromium with apt-get, and return where it is; skip the test where that fails."""
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-        done = subprocess.run(
-            ["apt-get", "-q", *arguments],
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
+        try:
+            done = subprocess.run(
+                ["apt-get", "-q", *arguments],
+                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=900,
+            )
+        except subprocess.TimeoutExpired as slow:
+            pytest.skip(f"needs Chromium, and apt-get could not install it: {slow}")
         if done.returncode:
             pytest.skip(f"needs Chromium, and apt-get could not install it: {done.stdout[-500:]}")
     return shutil.which("chromium")
@@ -73,7 +78,9 @@ def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     path = chromium()
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        started = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], timeout=PATIENCE
+        )
         yield started
         started.close()
 
@@ -88,6 +95,7 @@ def visit(browser):
 
     def open_file(file: Path, before: str = "", **options):
         window = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        window.set_default_timeout(PATIENCE)
         window.add_init_script(before)
         windows.append(window)
         page = window.new_page()

@@ -1,6 +1,7 @@
 """Files of checkpoints, what is wrong with them, and signals."""
 
 import errno
+import fcntl
 import logging
 import math
 import os
@@ -487,12 +488,11 @@ def test_a_process_whose_parent_was_killed_stops(tmp_path, monkeypatch, caplog):
 # Two processes for one run
 
 HOLD = """
-import fcntl, os, shutil, sys, time
+import fcntl, os, shutil, sys
 lock = os.open(sys.argv[1] + "/lock", os.O_RDWR | os.O_CREAT)
 fcntl.flock(lock, fcntl.LOCK_EX)
 print("held", flush=True)
 sys.stdin.readline()
-time.sleep(1)
 if sys.argv[2] == "finish":
     shutil.rmtree(sys.argv[1])
 """
@@ -500,7 +500,7 @@ if sys.argv[2] == "finish":
 
 @contextmanager
 def another_process(folder, end: str):
-    """Let another process hold the folder, until a second after the context is entered."""
+    """Let another process hold the folder, until it is sent a line."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-c", HOLD, str(folder), end]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -511,13 +511,18 @@ def another_process(folder, end: str):
 
 
 @pytest.mark.parametrize("end", ["stop", "finish"])
-def test_the_second_process_of_a_run_waits_for_the_first(tmp_path, caplog, end):
-    folder = tmp_path / "run"
+def test_the_second_process_of_a_run_waits_for_the_first(tmp_path, caplog, monkeypatch, end):
+    folder, lock = tmp_path / "run", fcntl.flock
     with another_process(folder, end) as other, caplog.at_level(logging.WARNING):
-        began = time.monotonic()
-        other.stdin.write("\n")
-        other.stdin.flush()
+
+        def waiting(file, how):
+            if how == fcntl.LOCK_EX:  # after it was refused
+                other.stdin.write("\n")
+                other.stdin.flush()
+            lock(file, how)
+
+        monkeypatch.setattr(fcntl, "flock", waiting)
         save(folder, 1.0)
-        assert time.monotonic() - began > 0.9
+        assert other.wait() == 0  # it held the lock to its end
         assert "another process still trains this run" in caplog.text
     assert load(folder) == 1.0

@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests  # noqa: F401, else the first download imports it, and takes memory for that
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -275,7 +276,7 @@ def test_a_server_that_cannot_go_on_leaves_no_mixture(site, target, pauses, kind
 
 
 def test_a_silent_server_counts_as_dropped(site, target, pauses, monkeypatch):
-    monkeypatch.setattr(fetch, "SILENCE", 0.1)
+    monkeypatch.setattr(fetch, "SILENCE", 0.3)
     with pytest.raises(FetchError, match=r"timed out[\s\S]*Set the key 'mirror'"):
         fetch.fetch("unused", Source(f"{site.url}/silent/file", sha256=SHA256), target)
     assert len(pauses) == fetch.ATTEMPTS - 1

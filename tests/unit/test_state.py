@@ -114,14 +114,13 @@ def test_a_signal_during_an_evaluation_ends_it_and_the_run_goes_on_with_it(name,
                 asked.append(split)
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(60)
+                pytest.fail("the signal did not end it")
             return evaluate(task, model, asked_split)
 
         return evaluated
 
-    began = time.monotonic()
     with pytest.raises(Interrupted):
         part(chosen, tmp_path, evaluate=interrupting)
-    assert time.monotonic() - began < 30
     assert len(asked) == 1
     trained = []
     outcome = part(chosen, tmp_path, loss=lambda t: counting(t, trained))

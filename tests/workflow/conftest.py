@@ -42,7 +42,7 @@ class Study:
     def write_config(self) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
 
-    def snakemake(self, *arguments: str, check: bool = True, timeout: int = 300) -> str:
+    def snakemake(self, *arguments: str, check: bool = True, timeout: int = 900) -> str:
         """Run Snakemake and return all that it printed; without `check` it must fail."""
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         with tempfile.NamedTemporaryFile("r") as printed:

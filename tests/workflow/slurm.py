@@ -47,6 +47,8 @@ SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=2
+MessageTimeout=60
+BatchStartTimeout=120
 EnforcePartLimits=ALL
 GresTypes=gpu
 {bind}
@@ -93,11 +95,11 @@ class Slurm:
         )  # fmt: skip
         self._run("slurmctld")
         self._run("slurmd", "-N", "node")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while self._state() != "idle":
             if time.monotonic() > deadline:
                 log = (self.folder / "slurmctld.log").read_text()[-300:]
-                raise SlurmError(f"Slurm's node is '{self._state()}' after 30 s: …{log}")
+                raise SlurmError(f"Slurm's node is '{self._state()}' after 120 s: …{log}")
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -115,7 +117,7 @@ class Slurm:
         """Return a row for each job that waits or runs, with the given columns of squeue."""
         done = subprocess.run(
             ["squeue", "--noheader", f"--format={columns.replace(' ', '|')}", *arguments],
-            env=self._env(), capture_output=True, text=True, timeout=30,
+            env=self._env(), capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         return [line.strip().split("|") for line in done.stdout.splitlines()]
 
@@ -171,7 +173,7 @@ class Slurm:
     def _run(self, *command: str) -> str:
         done = subprocess.run(
             command, env=self._env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=60,
+            timeout=180,
         )  # fmt: skip
         if done.returncode:
             raise SlurmError(f"{command[0]} failed: {done.stdout.strip()[-300:]}")

@@ -77,6 +77,7 @@ def test_every_category_of_snakemakes_report_opens(finished, browser):
     assert "lstm-sgd-fastest" not in re.sub(r"data:[^\"]*", "", text)  # a claim is no parameter
     contents = yaml.safe_load((finished.folder / "report/contents.yaml").read_text())["items"]
     page, wrong = browser.new_page(), []
+    page.set_default_timeout(180_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     for category in {item["category"] for item in contents.values()}:
         page.goto(file.as_uri())
@@ -84,7 +85,7 @@ def test_every_category_of_snakemakes_report_opens(finished, browser):
         items = [item for item in contents.values() if item["category"] == category]
         for item in items:
             label = item["labels"]["item"]
-            page.locator("td", has_text=label).first.wait_for(timeout=20_000)
+            page.locator("td", has_text=label).first.wait_for()
     page.close()
     assert wrong == []
 
@@ -205,7 +206,7 @@ def test_what_snakemake_would_pass_over_is_refused(fresh, arguments, said):
 
 
 def test_no_core_is_refused_instead_of_waiting_for_one(fresh):
-    output = fresh.snakemake("--cores", "0", check=False, timeout=60)
+    output = fresh.snakemake("--cores", "0", check=False)
     assert "--cores 0: no job could start" in output
 
 

@@ -237,7 +237,7 @@ def test_a_home_without_write_access_needs_a_cache_elsewhere(finished, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     finished.result("figures/vit-curves-epochs.svg").unlink()
     assert finished.run()["plot_figures"] == 1  # matplotlib keeps its fonts there, too
-    assert "cache" not in finished.result("logs/plot_figures.log").read_text()
+    assert "temporary cache directory" not in finished.result("logs/plot_figures.log").read_text()
 
 
 @pytest.mark.slow

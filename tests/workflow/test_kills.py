@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -52,6 +53,7 @@ SETTINGS = {
         "schedule": COSINE | {"name": "step", "milestones": [2]},
     },
 }  # fmt: skip
+LATEST = Path("checkpoints", checkpoint.GENERATIONS[0])
 TIMES = ["seconds_total", "seconds_training", "seconds_evaluating", "seconds_waiting",
          "throughput", "started",
          "memory_resident", "resumes"]  # fmt: skip
@@ -158,6 +160,9 @@ class Killer:
         if process.exitcode == 0:
             return False
         assert process.exitcode == -9, said
+        if (folder / "weights").exists() and not (folder / LATEST).exists():  # only the exit lacks
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            return False
         self.kills += 1
         self.while_writing += bool(half_written(folder) - left)
         return True

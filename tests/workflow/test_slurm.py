@@ -2,8 +2,8 @@
 
 import os
 import re
-import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -70,8 +70,9 @@ def test_the_daemons_are_ended_though_slurm_no_longer_answers(tmp_path, monkeypa
     with ThreadPoolExecutor() as pool:
         daemons = []
         for name in ("munged", "slurmctld", "slurmd"):
-            shutil.copy(shutil.which("sleep"), tmp_path / name)
-            process = subprocess.Popen([tmp_path / name, "60"])
+            (tmp_path / name).write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
+            (tmp_path / name).chmod(0o755)
+            process = subprocess.Popen([tmp_path / name])
             # Popen returns before the kernel has given the process its new name.
             while Path(f"/proc/{process.pid}/comm").read_text() != f"{name}\n":
                 time.sleep(0.01)
@@ -131,7 +132,7 @@ def test_jobs_ask_for_their_estimates_and_a_failing_one_names_its_log(finished, 
 def test_the_study_runs_to_its_report(study, slurm, profile):
     before = slurm.jobs("train")
     # As on a cluster without GPUs.
-    study.snakemake(*PROFILES[profile], "--set-resources", "train:gpu=0", timeout=600)
+    study.snakemake(*PROFILES[profile], "--set-resources", "train:gpu=0")
     page = study.result("report.html").read_text()
     assert "<strong>5 of 5 declared experiments</strong>" in page
     jobs = latest(slurm, "train", before)
@@ -225,7 +226,7 @@ def test_a_job_that_is_ended_goes_on_from_its_checkpoint(study, slurm, profile, 
     with ThreadPoolExecutor() as pool:
         # Slurm lets two minutes pass before it starts a job once more.
         arguments = (run_of(study, "vit-a"), *PROFILES[profile])
-        running = pool.submit(study.snakemake, *arguments, timeout=600)
+        running = pool.submit(study.snakemake, *arguments)
         deadline = time.monotonic() + 120
         while not (log.exists() and "epoch 50/" in log.read_text()):
             assert not running.done(), running.result()

@@ -1,6 +1,7 @@
 """Every data set: the contract of trainstudy.data, and what its prepared form holds."""
 
 import hashlib
+import importlib
 import io
 import json
 import re
@@ -73,6 +74,9 @@ def added(tmp_path, monkeypatch):
         text = "from trainstudy.fetch import Source\nimport numpy as np\n" + "\n".join(lines)
         (tmp_path / f"{name}.py").write_text(f"{text}\n")
         made.append(name)
+        # Python keeps a folder's listing until its time changes, which on some systems it does
+        # not in the same four milliseconds.
+        importlib.invalidate_caches()
 
     yield add
     for name in made:
