@@ -107,7 +107,6 @@ def compare(case: str, rounds: int) -> dict:
         low, middle, high = spread(side.seconds)
         found[name] = {
             "rate": [units / high, units / middle, units / low],
-            "steps": len(side.seconds),
             "memory": side.memory,
         }
     found["ratio"] = statistics.median(sides["textbook"].seconds) / statistics.median(

@@ -17,6 +17,7 @@ SWEEPS = {
     "vocabulary": ("lstm-1", "vocabulary", [5_000, 10_000, 20_000, 40_479]),
 }
 ROUNDS, STEPS = 4, 40 if torch.cuda.is_available() else 2
+PROFILED = 3  # steps
 
 
 def sweep(case: str, setting: str, values: list[int]) -> dict:
@@ -36,7 +37,7 @@ def sweep(case: str, setting: str, values: list[int]) -> dict:
     return {"case": case, "points": points}
 
 
-def costs(case: str, steps: int = 3) -> list[tuple[str, float]]:
+def costs(case: str) -> list[tuple[str, float]]:
     """Return the five operations that take most of a step of ours, with their share."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settings = experiment(case, {}) | {"compile": False}
@@ -50,7 +51,7 @@ def costs(case: str, steps: int = 3) -> list[tuple[str, float]]:
         torch.cuda.synchronize()  # or kernels of the step before would count
         activities, key = [*activities, ProfilerActivity.CUDA], "self_device_time_total"
     with profile(activities=activities) as trace:
-        for _ in range(steps):
+        for _ in range(PROFILED):
             step()
     # Rows of operations, which hold the time of their kernels; kernels have rows of their own too.
     rows = [row for row in trace.key_averages() if row.device_type == DeviceType.CPU]

@@ -17,9 +17,10 @@ import textbook
 import torch
 import yaml
 
-from trainstudy import compilation, memory, models, optimizers, run, tasks
+from trainstudy import compilation, gpt1, memory, models, optimizers, run, tasks
 from trainstudy.arrays import Dataset
 from trainstudy.config import resolve
+from trainstudy.data import cifar10
 from trainstudy.step import Step, try_batches
 
 ROOT = Path(__file__).parents[1]
@@ -30,8 +31,8 @@ EXPERIMENTS = {
     "lstm-1": "lstm-1-adamw",
     "lstm-4": "lstm-4-adamw",
 }
-VOCABULARY = 40_479
-IMAGES = {"train": 45_000, "validation": 5_000, "test": 10_000}  # CIFAR-10's, with random pixels
+VOCABULARY = gpt1.VOCABULARY + 1  # with the padding
+IMAGES = {"train": cifar10.EXAMPLES, **cifar10.HELD_OUT}  # of random pixels
 
 
 def experiment(case: str, changes: dict) -> dict:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from trainstudy import claims, config, estimates, origin, quantities, results, summary
+from trainstudy import claims, config, estimates, origin, places, quantities, results, summary
 from trainstudy.tables import columns
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +78,7 @@ def statements(found: results.Results) -> list[str]:
 def _row(runs: pd.DataFrame, score: str, beside: pd.Series) -> str:
     name = runs.experiment.iloc[0]
     theirs = [_written(beside[report], score) for report in results.REPORTS]
-    timed, several = runs.dropna(subset="seconds_training"), results.places(runs).nunique() > 1
+    timed, several = runs.dropna(subset="seconds_training"), places.places(runs).nunique() > 1
     inside = {True: "yes", False: "no"}.get(beside.inside, "–")
     if inside == "no" and beside.reached:
         inside = "no, but ± reaches A or B"
@@ -93,7 +93,7 @@ def _row(runs: pd.DataFrame, score: str, beside: pd.Series) -> str:
 
 def _where(runs: pd.DataFrame) -> str:
     """Return the machine of runs, or how many there were; the banners name them."""
-    made = results.places(runs).unique()
+    made = places.places(runs).unique()
     return made[0] if len(made) == 1 else f"{len(made)} kinds of machine"
 
 
@@ -102,7 +102,7 @@ def _seconds(timed: pd.DataFrame, several: bool) -> str:
     if timed.empty:
         return "–"
     mean = timed.seconds_training.mean()
-    where = f" ({results.places(timed).iloc[0]})" if several else ""
+    where = f" ({places.places(timed).iloc[0]})" if several else ""
     return f"{mean:,.{1 if mean >= 1 else 2}f}{where}"
 
 

@@ -16,6 +16,7 @@ from statistics import fmean
 import pandas as pd
 
 from trainstudy import estimates, quantities
+from trainstudy.places import of_several_codes, places
 from trainstudy.results import (
     AFTER,
     PUBLISHED_DATASET,
@@ -24,8 +25,6 @@ from trainstudy.results import (
     held_out,
     is_cost,
     learned_instead,
-    of_several_codes,
-    places,
 )
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -280,7 +279,7 @@ class _Step:
         outcome = SUPPORTED if within else CONTRADICTED if beyond else UNDECIDED
         single = tuple(n for n, own in values.items() if n in (one, other) and len(own) < 2)
         doubtful = bool(single) and quantities.is_time(column)
-        if doubtful and abs(distance) < estimates.SPREAD_OF_TIMES * abs(means[1]):
+        if doubtful and abs(distance) < estimates.SPREAD_OF_TIMES * min(map(abs, means)):
             outcome = UNDECIDED
         needed = _needed(claim, column, one_seed=bool(single))
         return cls(

@@ -302,9 +302,9 @@ def _unknown_selection(config: dict, runs: dict[str, dict], places: Places) -> l
 
 def _odd_mirror(mirror: str, places: Places) -> list[str]:
     """Say where no download could come from; whether a folder is there only a download asks."""
-    scheme, remote, _ = mirror.partition("://")
+    scheme, separator, _ = mirror.partition("://")
     where = places.find([("mirror",)])
-    if remote and scheme not in ("file", "http", "https"):
+    if separator and scheme not in ("file", "http", "https"):
         return [f"{where}: nothing is fetched by {scheme}. Name a folder, file:// or https://."]
     if mirror.startswith("~"):
         return [f"{where}: '~' stands for no folder here. Write the whole path."]

@@ -1,7 +1,8 @@
-"""The learning curves that the page draws itself: plain numbers for its script."""
+"""Learning curves over all seeds, and those that the page draws itself: numbers for its script."""
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from trainstudy import comparisons, style
@@ -15,11 +16,25 @@ METRICS = {
 SPLITS = ("train", "validation")
 
 
+def averaged(metrics: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
+    """Return means over the seeds with the lowest and highest, by epoch; what is infinite as NaN.
+
+    So is a mean of which one seed is infinite.
+    """
+    rows = metrics[metrics.metric.isin(shown) & metrics.split.isin(SPLITS)]
+    keys = ["experiment", "split", "metric", "epoch"]
+    found = rows.groupby(keys, as_index=False).agg(
+        seconds=("seconds", "mean"), value=("value", "mean"),
+        lowest=("value", "min"), highest=("value", "max"), seeds=("seed", "nunique"),
+    )  # fmt: skip
+    return found.replace([np.inf, -np.inf], np.nan)
+
+
 def of_family(results: Results, family: str) -> dict:
     """Return the curves of a family, ready for JSON.
 
-    A curve stands for all seeds of an experiment: values and seconds are means over the seeds,
-    "<metric> range" holds their smallest and largest value and "<metric> seeds" how many there are.
+    A curve stands for all seeds of an experiment (see averaged): "<metric> range" holds their
+    smallest and largest value and "<metric> seeds" how many there are.
     What is not a finite number is None, and so are seconds that do not count (Results.curves).
     "sets" are the runs that are compared with each other, as in the drawn figures; "machine" is
     that of a run's seconds, where these are of several.
@@ -27,8 +42,7 @@ def of_family(results: Results, family: str) -> dict:
     shown, styles = [SCORE[family], "loss"], style.of(results.runs)
     names = results.runs.experiment[results.runs.family == family].unique()
     made = results.timed_at(names)
-    rows = results.curves(names)
-    rows = rows[rows.split.isin(SPLITS) & rows.metric.isin(shown)]
+    rows = averaged(results.curves(names), shown)
     return {
         "metrics": [METRICS[name] for name in shown],
         "sets": [
@@ -50,17 +64,15 @@ def of_family(results: Results, family: str) -> dict:
 
 
 def _split(rows: pd.DataFrame) -> dict[str, list]:
-    seconds = rows.groupby("epoch").seconds.mean()
+    seconds = rows.groupby("epoch").seconds.first()
     found: dict[str, list] = {"epochs": seconds.index.tolist(), "seconds": _plain(seconds)}
     for metric, own in rows.groupby("metric"):
-        measures = ["mean", "min", "max", "count"]
-        values = own.groupby("epoch").value.agg(measures).reindex(seconds.index)
-        found[metric] = _plain(values["mean"])
-        if own.seed.nunique() > 1:
-            found[f"{metric} range"] = [
-                *map(list, zip(_plain(values["min"]), _plain(values["max"]), strict=True))
-            ]
-            found[f"{metric} seeds"] = values["count"].fillna(0).astype(int).tolist()
+        curve = own.set_index("epoch").reindex(seconds.index)
+        found[metric] = _plain(curve.value)
+        if own.seeds.max() > 1:
+            ends = zip(_plain(curve.lowest), _plain(curve.highest), strict=True)
+            found[f"{metric} range"] = [*map(list, ends)]
+            found[f"{metric} seeds"] = curve.seeds.fillna(0).astype(int).tolist()
     return found
 
 

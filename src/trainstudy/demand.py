@@ -1,10 +1,10 @@
 """What a job should ask a cluster for, estimated from its settings before it runs.
 
-The rule, the only one: main memory = programs + 2 · prepared data + 20 B · parameters (weights,
-gradient, two moments of the optimizer, the best weights) + without a GPU 2 · what a step keeps for
-its gradient. Time = 10 minutes + 1.2 · training operations / speed + 50 ms a step, 10 on a GPU. The
-constants lie on the generous side of what was measured; a job that they fail asks for more when it
-is tried again.
+The rule, the only one: main memory = programs (more with CUDA) + 2.8 · training data (twice, with
+validation and test) + 20 B · parameters (weights, gradient, two moments of the optimizer, the best
+weights) + without a GPU 2 · what a step keeps for its gradient. Time = 10 minutes + 1.2 · training
+operations / speed + 50 ms a step, 10 on a GPU. The constants lie on the generous side of what was
+measured; a job that they fail asks for more when it is tried again.
 This imports the standard library only: the Snakefile uses it on machines that have Snakemake alone.
 """
 

@@ -75,9 +75,7 @@ def git_blob(file: Path) -> str:
     """Return git's blob id of a file: the SHA-1 of a header with its size, and its content."""
     digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
     with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, lambda: digest).hexdigest()
 
 
 def _marks(file: Path, source: Source) -> list[tuple[str, object, object]]:

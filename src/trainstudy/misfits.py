@@ -6,7 +6,7 @@ Without torch and numpy, like config.py, which uses it.
 import re
 from types import ModuleType
 
-from trainstudy import data, yamlschema
+from trainstudy import data, gpt1, yamlschema
 
 KIND_OF_FAMILY = {"lstm": "text", "vit": "images", "cnn": "images"}
 MODULE = re.compile("[a-z0-9][a-z0-9_]*")
@@ -44,9 +44,10 @@ def of(run: dict) -> list[tuple[tuple, str]]:
     if run["schedule"]["warmup_epochs"] > run["epochs"]:
         message = f"the warm-up is longer than the training of {run['epochs']} epochs; shorten it."
         found.append((("schedule", "warmup_epochs"), message))
-    if (run["early_stopping"] or 0) >= run["epochs"]:
-        message = f"no training of {run['epochs']} epochs ends early after {run['early_stopping']} "
-        message += "without improvement. Choose less, or write null."
+    patience = run["early_stopping"]
+    if patience and patience + 1 >= run["epochs"]:  # the first epoch is always the best so far
+        message = f"no training of {run['epochs']} epochs ends early after {patience} without "
+        message += "improvement. Choose less, or write null."
         found.append((("early_stopping",), message))
     return found
 
@@ -99,8 +100,9 @@ def _of_text(run: dict, dataset: ModuleType) -> list[tuple[tuple, str]]:
     if frozen and dataset.TOKENIZER != "gpt1":
         message = f"gpt1 belongs to GPT-1's vocabulary, and {run['dataset']} has its own."
         found.append((("model", "embedding"), f"{message} Choose learned."))
-    if frozen and run["model"]["embedding_size"] != 768:
-        found.append((("model", "embedding_size"), "GPT-1's embeddings have size 768; write that."))
+    if frozen and run["model"]["embedding_size"] != gpt1.SIZE:
+        message = f"GPT-1's embeddings have size {gpt1.SIZE}; write that."
+        found.append((("model", "embedding_size"), message))
     if run["sequence_length"] > dataset.EXAMPLES:
         message = f"a sequence of {run['sequence_length']:,} is longer than the training part of "
         message += f"{run['dataset']}, about {dataset.EXAMPLES:,} tokens. Choose a shorter one."

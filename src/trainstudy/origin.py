@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from trainstudy import results
+from trainstudy import places, results
 from trainstudy.records import SETTINGS
 
 ORIGINS = {
@@ -26,7 +26,7 @@ def banners(runs: pd.DataFrame) -> list[tuple[str, str]]:
 def mixed(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """Return in what runs differ that should be alike but for their settings, as in banners."""
     found = []
-    if len(names := sorted({*results.places(runs)})) > 1:
+    if len(names := sorted({*places.places(runs)})) > 1:
         text = (
             f"The runs were made on {len(names)} combinations of machine and threads: "
             f"{'; '.join(names)}. Seconds, throughput and curves over seconds compare only within "
@@ -53,7 +53,7 @@ def mixed(runs: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _code_of_several(runs: pd.DataFrame) -> str:
     """Name the families whose runs on one data set were made by several versions of the code."""
-    counts = results.code_versions(runs)
+    counts = places.code_versions(runs)
     several = counts[counts > 1].sort_index(level="family", key=results.by_family)
     return "; ".join(
         f"{results.FAMILIES[family]} on {dataset}: {count} versions"

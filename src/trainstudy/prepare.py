@@ -65,8 +65,26 @@ def _check_form(module: ModuleType, made: dict[str, np.ndarray], manifest: dict)
             found = f"{made[name].dtype} {made[name].shape}"
             wrong.append(f"{name} is {found}, not {np.dtype(wanted[name])} {shape}")
     wrong += [f"{name} is empty" for name, array in made.items() if not len(array)]
+    if not wrong and module.KIND == "images":
+        wrong = _miscounted(module, made)
     if wrong := wrong or _out_of_range(module, made, manifest):
         raise files.DataError(f"{module.__file__}, prepare: {'; '.join(wrong)}.")
+
+
+def _miscounted(module: ModuleType, made: dict[str, np.ndarray]) -> list[str]:
+    """Return where images and labels are not as many, or others than the module has declared."""
+    counts = {split: len(made[f"{split}.images"]) for split in arrays.SPLITS}
+    labels = {split: len(made[f"{split}.labels"]) for split in arrays.SPLITS}
+    wrong = [
+        f"{split}: {count:,} images have {labels[split]:,} labels"
+        for split, count in counts.items()
+        if count != labels[split]
+    ]
+    return wrong + [
+        f"{split}: {counts[split]:,} images, and HELD_OUT says {said:,}"
+        for split, said in getattr(module, "HELD_OUT", {}).items()
+        if counts[split] != said
+    ]
 
 
 def _out_of_range(module: ModuleType, made: dict[str, np.ndarray], manifest: dict) -> list[str]:

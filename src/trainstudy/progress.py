@@ -17,6 +17,7 @@ class Progress:
     def __init__(self, task: Task, epochs: int, first: int = 0) -> None:
         self.task, self.epochs, self.first = task, epochs, first
         self.start = self.last = time.perf_counter()
+        self.epoch_start, self.epoch_first = self.start, first  # here, of the epoch in progress
         self.shown = "accuracy" if task.selects == "accuracy" else "perplexity"
 
     def due(self) -> bool:
@@ -28,7 +29,8 @@ class Progress:
         now = time.perf_counter()
         self.last = now
         done = (epoch - 1) * self.task.steps + step
-        rate = (done - self.first) * self.task.units / self.task.steps / (now - self.start)
+        steps, seconds = done - self.epoch_first, now - self.epoch_start
+        rate = steps * self.task.units / self.task.steps / seconds
         log.info(
             "epoch %d/%d  step %d/%d  loss %.4f  %s %s/s  %s left",
             epoch,
@@ -44,7 +46,8 @@ class Progress:
     def epoch_line(self, epoch: int, train: dict, validation: dict, seconds: float) -> None:
         """Write the scores of an epoch that took so many seconds to train."""
         now = time.perf_counter()
-        self.last = now
+        self.last = self.epoch_start = now
+        self.epoch_first = epoch * self.task.steps
         shown = self.shown
         rate = self.task.units / seconds
         log.info(

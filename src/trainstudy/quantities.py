@@ -21,6 +21,10 @@ QUANTITIES = {
     "gap_last": "validation minus training loss, last epoch",
     "gap_growth": "growth of validation minus training loss since the lowest validation loss",
 }
+MEMORY_PARTS = {  # of a step; see sizes.py
+    "parameters": "parameters", "gradients": "gradients", "optimizer": "optimizer state",
+    "constants": "data and frozen tables", "activations": "activations",
+}  # fmt: skip
 LARGE = 1e12  # beyond, nothing but the perplexity of a model that learned nothing
 UNITS = {"memory": " MiB", "seconds": " s", "loss": " nat", "gap": " nat"}
 

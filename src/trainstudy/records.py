@@ -146,7 +146,11 @@ def check(columns: Collection[str]) -> None:
 
 
 def write(rows: list[dict], schema: pa.Schema, file: Path) -> None:
-    """Write rows as Parquet. Raises ValueError for a column that the schema does not have."""
+    """Write rows as Parquet.
+
+    Raises ValueError for a column that the schema does not have, DataError for a required one that
+    is empty.
+    """
     unknown = {name for row in rows for name in row} - set(schema.names)
     if unknown:
         raise ValueError(f"{file.name}: no column for {', '.join(sorted(unknown))}")

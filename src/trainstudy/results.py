@@ -1,7 +1,5 @@
 """What the study found: the input of every table, figure and claim."""
 
-import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +9,7 @@ import pandas as pd
 
 from trainstudy import data, estimates, records
 from trainstudy.files import DataError
-from trainstudy.quantities import counted
+from trainstudy.places import places, usual_places
 
 FAMILIES = {"lstm": "Language models", "vit": "Vision transformers", "cnn": "CNNs"}  # in order
 SCORE = {"lstm": "perplexity", "vit": "accuracy", "cnn": "accuracy"}  # that stands for learning
@@ -123,8 +121,7 @@ class Results:
         facts["memory_predicted"] = facts.experiment.map(sizes)
         facts = facts.merge(self._after_seconds, on=keys, how="left")
         for kind in COSTS:
-            costs = facts.columns.intersection(kind)
-            facts[costs] = facts[costs].where(~facts.gpu_shared.eq(True))
+            facts[kind] = facts[kind].where(~facts.gpu_shared.eq(True))
         return facts
 
     def curves(self, experiments: Collection[str]) -> pd.DataFrame:
@@ -235,64 +232,19 @@ def learned_instead(runs: pd.DataFrame) -> pd.Series:
     return (runs.dataset == PUBLISHED_DATASET["lstm"]) & (runs["model.embedding"] == "learned")
 
 
-def machines(runs: pd.DataFrame) -> pd.Series:
-    """Return on what every run was computed: the GPU, or else processor and its cores.
-
-    A run that went on elsewhere names its earlier places, too.
-    """
-    return pd.Series([*map(_machine, runs.device, runs.machine)], index=runs.index, dtype=object)
-
-
-def places(runs: pd.DataFrame) -> pd.Series:
-    """Return machine and, without a GPU, threads of every run: times compare only where equal."""
-    threads = [counted(count, "thread") for count in runs.threads]
-    pairs = zip(machines(runs), runs.device, threads, strict=True)
-    named = [name if device != "CPU" else f"{name}, {count}" for name, device, count in pairs]
-    return pd.Series(named, index=runs.index, dtype=object)
-
-
-def code_versions(runs: pd.DataFrame) -> pd.Series:
-    """Return by how many versions of the code runs were made, by family and data set.
-
-    Versions differ in the digest of the code or, where a run recorded none, in the commit.
-    """
-    return runs.code.fillna(runs.commit).groupby([runs.family, runs.dataset]).nunique()
-
-
-def of_several_codes(runs: pd.DataFrame) -> bool:
-    """Say whether runs that should be of one code, as family and data set are, are of several."""
-    return bool((code_versions(runs) > 1).any())
-
-
 def _at_usual_places(
     facts: pd.DataFrame, main: str | None = None, cost: str | None = None
 ) -> pd.DataFrame:
-    """Return the facts with costs of one place for each experiment; see _usual_places.
+    """Return the facts with costs of one place for each experiment; see places.usual_places.
 
     It is one of those where runs have a `cost`, or any of a kind.
     """
     facts, made = facts.copy(), places(facts)
     for kind in COSTS:
-        costs = facts.columns.intersection(kind)
-        known = finished(facts.dropna(how="all", subset=[cost] if cost in costs else costs))
-        there = made == facts.experiment.map(_usual_places(known, main))
-        facts[costs] = facts[costs].where(there)
+        known = finished(facts.dropna(how="all", subset=[cost] if cost in kind else kind))
+        there = made == facts.experiment.map(usual_places(known, main))
+        facts[kind] = facts[kind].where(there)
     return facts
-
-
-def _usual_places(runs: pd.DataFrame, main: str | None = None) -> pd.Series:
-    """Return where most runs of each experiment were made; it is `main` if any were made there.
-
-    Of equals it is where most experiments of all were, then the first by name.
-    """
-    made = places(runs)
-    common = runs.groupby(made).experiment.nunique()
-    counts = runs.groupby([runs.experiment, made]).size().rename_axis(["experiment", "place"])
-    ranked = counts.reset_index(name="runs")
-    ranked["main"], ranked["experiments"] = ranked.place == main, ranked.place.map(common)
-    order = ["main", "runs", "experiments", "place"]
-    ranked = ranked.sort_values(order, ascending=[False, False, False, True])
-    return ranked.drop_duplicates("experiment").set_index("experiment").place
 
 
 def _commonest(
@@ -343,15 +295,6 @@ def on_main_dataset(runs: pd.DataFrame) -> pd.DataFrame:
     Scores compare on one data set only. Of equals it is that of most runs, then the first by name.
     """
     return runs[runs.dataset == _commonest(runs, runs.dataset)]
-
-
-def _machine(device: str, machine: str) -> str:
-    facts = json.loads(machine)
-    own = f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
-    name = own if device == "CPU" else device
-    began = facts.get("earlier parts", "").replace("; ", " and ")
-    began = re.sub(r"\b1 threads\b", "1 thread", began)  # as an early release wrote it
-    return f"{name} (began on {began})" if began else name
 
 
 def by_family(families: pd.Series) -> pd.Series:

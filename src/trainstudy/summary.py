@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from trainstudy import claims, comparisons, estimates
+from trainstudy.places import of_several_codes, places
 from trainstudy.quantities import counted, written
 from trainstudy.results import (
     FAMILIES,
@@ -20,9 +21,7 @@ from trainstudy.results import (
     held_out,
     learned_instead,
     of_images,
-    of_several_codes,
     on_main_dataset,
-    places,
 )
 
 ANSWERS = "Questions of the study"
@@ -310,7 +309,9 @@ def _are(count: int) -> str:
 def _published(results: Results, family: str) -> Markup:
     """Say how far the reports' validation scores are from those measured with their estimator."""
     runs, score = results.runs[results.runs.family == family], SCORE[family]
-    theirs = PUBLISHED_DATASET[family]
+    theirs = PUBLISHED_DATASET.get(family)
+    if theirs is None:
+        return Markup("The reports have no such models.")
     if theirs not in set(runs.dataset):
         own = ", ".join(sorted(runs.dataset.unique()))
         text = Markup("Trained on {}, not on the reports' {}, so no published figure compares.")

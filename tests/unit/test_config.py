@@ -835,9 +835,9 @@ MISTAKES = {
     ),
     "patience without end": Mistake(
         "  pictures: {base: vit}",
-        "  pictures: {base: vit, early_stopping: 20}",
+        "  pictures: {base: vit, early_stopping: 19}",
         "experiments.pictures.early_stopping",
-        "no training of 20 epochs ends early after 20 without improvement. Choose less, or write "
+        "no training of 20 epochs ends early after 19 without improvement. Choose less, or write "
         "null.",
     ),
     "no patience at all": Mistake(

@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from results import a_run, curve, frames
@@ -64,6 +65,18 @@ def test_an_epoch_that_fewer_seeds_reached_counts_these(data):
     (own,) = data("vit", *rows)["runs"]
     assert own["splits"]["validation"]["accuracy seeds"] == [2, 1, 1]
     assert own["splits"]["validation"]["accuracy"] == [0.2, 0.2, 0.3]
+
+
+def test_a_mean_of_which_one_seed_is_infinite_is_no_number(data):
+    rows = [
+        curve(a_run("lstm-a", seed), "validation", "perplexity", value)
+        for seed, value in ((1, math.inf), (2, 100.0), (3, 120.0))
+    ]
+    (own,) = data("lstm", *rows)["runs"]
+    assert own["splits"]["validation"]["perplexity"] == [None]
+    assert own["splits"]["validation"]["perplexity range"] == [[100.0, None]]
+    drawn = curves.averaged(pd.DataFrame([row for part in rows for row in part]), ["perplexity"])
+    assert drawn.value.isna().all()
 
 
 def test_seeds_end_an_epoch_at_their_mean_time(data):

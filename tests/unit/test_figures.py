@@ -470,6 +470,14 @@ def test_measured_and_published_figures_share_a_row(tmp_path):
     assert furthest in drawing.text
 
 
+def test_no_published_figure_is_drawn_beside_other_data(tmp_path):
+    runs = [vit("2", 2), vit("9", 2, dataset="digits")]
+    metrics = [row for run in runs for row in curve(run, "validation", "accuracy_published", 0.5)]
+    results = study(tmp_path, runs, metrics, reports=REPORTS)
+    drawing = figures.build("measured-against-published", results)
+    assert {*drawing.data.experiment} == {"vit-2"}
+
+
 def test_the_shortest_epochs_are_not_those_of_a_run_that_diverged(tmp_path):
     runs = [
         vit("a", 2, seconds_training=5.0, gpu_shared=True),

@@ -26,11 +26,24 @@ def test_the_time_left_follows_from_what_this_process_did(monkeypatch, caplog, f
     task, _ = start(settings("vit", epochs=4))
     shown = Progress(task, epochs=4, first=first)
     shown.start -= 20
+    shown.epoch_start -= 20
     with caplog.at_level("INFO"):
         shown.step_line(2, 3, loss=1.0)
     rate = re.search(r"([\d.,]+) images/s", caplog.text)[1]
     assert int(rate) == pytest.approx((6 - first) * 16 / 20, abs=1)
     assert f"{left} left" in caplog.text
+
+
+def test_the_rate_inside_an_epoch_is_that_of_its_steps(caplog):
+    """However long the validation before them took."""
+    task, _ = start(settings("vit", epochs=4))
+    shown, scores = Progress(task, epochs=4), {"loss": 1.0, "accuracy": 0.5}
+    shown.start -= 100
+    shown.epoch_line(1, scores, scores, seconds=2.0)
+    shown.epoch_start -= 2
+    with caplog.at_level("INFO"):
+        shown.step_line(2, 3, loss=1.0)
+    assert int(re.search(r"(\d+) images/s", caplog.text)[1]) == pytest.approx(3 * 16 / 2, abs=1)
 
 
 def test_without_a_step_no_time_is_left_to_tell(caplog):

@@ -224,7 +224,7 @@ def test_every_item_is_complete():
     for item in CONTENTS.values():
         assert set(item) == {"kind", "families", "category", "title", "labels"}
         assert list(item["labels"]) == ["item", "family", "optimizer", "depth", "split"]
-        assert item["kind"] in ("table", "figure", "claims")
+        assert item["kind"] in ("table", "figure")
         assert set(item["families"]) <= {"lstm", "vit", "cnn"}
         assert all(item.values())
         assert all(item["labels"].values())

@@ -247,6 +247,12 @@ def test_other_data_than_the_reports_are_never_compared(sentences):
     assert "62" not in text
 
 
+def test_a_family_of_ones_own_has_no_report_beside_it(sentences, monkeypatch):
+    monkeypatch.delitem(summary.PUBLISHED_DATASET, "vit")
+    text = sentences(a_run("vit-a", **VIT))[1]
+    assert "The reports have no such models." in text
+
+
 def test_an_experiment_of_ones_own_has_nothing_beside_it(sentences):
     run = a_run("vit-a", **VIT)
     text = sentences(run, metrics=rows_of(run, 0.6))[1]

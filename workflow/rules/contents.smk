@@ -17,7 +17,7 @@ MODELS = sorted({f"models/{run['family']}" for run in RUNS.values()})
 FAMILIES = {run["family"] for run in RUNS.values()}
 ITEMS = {name: item for name, item in CONTENTS["items"].items() if FAMILIES & {*item["families"]}}
 FIGURES = [name for name, item in ITEMS.items() if item["kind"] == "figure"]
-TABLES = [name for name, item in ITEMS.items() if item["kind"] in ("table", "claims")]
+TABLES = [name for name, item in ITEMS.items() if item["kind"] == "table"]
 GIVEN = {  # on the command line
     "files": [os.path.relpath(file) for file in workflow.overwrite_configfiles or []],
     "typed": workflow.config_settings.config_args or [],

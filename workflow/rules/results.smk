@@ -8,8 +8,10 @@ MEASURED = {
 SHARED = [
     "claims",
     "comparisons",
+    "curves",
     "estimates",
     "origin",
+    "places",
     "quantities",
     "records",
     "results",
@@ -117,7 +119,7 @@ rule write_report:
         ),
         code=ANALYSIS_CODE
         + TABLES_CODE
-        + collect("src/trainstudy/{part}.py", part=["report", "summary", "curves"])
+        + collect("src/trainstudy/{part}.py", part=["report", "summary"])
         + script_of("write_report"),
     output:
         report(

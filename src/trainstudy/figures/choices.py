@@ -14,17 +14,9 @@ from trainstudy.figures.drawing import (
     legend,
     panels,
 )
+from trainstudy.places import of_several_codes, places
 from trainstudy.quantities import written
-from trainstudy.results import (
-    FAMILIES,
-    LOWER_IS_BETTER,
-    SCORE,
-    Results,
-    diverged,
-    finished,
-    of_several_codes,
-    places,
-)
+from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results, diverged, finished
 
 SECONDS = "seconds per epoch (s)"
 # Settings of an optimizer, and how they are written behind its name.

@@ -10,23 +10,17 @@ from matplotlib.ticker import PercentFormatter
 from trainstudy import comparisons, style
 from trainstudy.figures import labels
 from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers
-from trainstudy.quantities import counted, number, words, written
-from trainstudy.results import (
-    FAMILIES,
-    Results,
-    finished,
-    of_images,
-    on_main_dataset,
-    places,
-)
+from trainstudy.places import places
+from trainstudy.quantities import MEMORY_PARTS, counted, number, words, written
+from trainstudy.results import FAMILIES, Results, finished, of_images, on_main_dataset
 
 TITLE = 50  # characters of a title above a panel
-PARTS = {  # part of the predicted peak: how it is called, a colour of no optimizer, its hatch
-    "constants": ("data and frozen tables", "#DDDDDD", ""),
-    "parameters": ("parameters", "#56B4E9", "//"),
-    "gradients": ("gradients", "#F0E442", "\\\\"),
-    "optimizer": ("optimizer state", "#E69F00", ".."),
-    "activations": ("activations", "#777777", "xx"),
+PARTS = {  # part of the predicted peak, from below: a colour of no optimizer, its hatch
+    "constants": ("#DDDDDD", ""),
+    "parameters": ("#56B4E9", "//"),
+    "gradients": ("#F0E442", "\\\\"),
+    "optimizer": ("#E69F00", ".."),
+    "activations": ("#777777", "xx"),
 }
 
 
@@ -40,7 +34,7 @@ def accuracy(results: Results, column: str) -> Drawing:
     images = on_main_dataset(every)
     scored = finished(images.dropna(subset="validation_accuracy_best"))
     runs = finished(results.side_by_side(scored.experiment, column)).dropna(subset=column)
-    here = results.at_main_place(runs) if column == "seconds_total" else runs
+    here = results.compared(scored.experiment, column)
     elsewhere = sorted({*runs.experiment} - {*here.experiment})
     cost, keys = here.groupby("experiment")[column].mean(), ["family", "experiment"]
     accuracies = scored.groupby(keys)[["validation_accuracy_best", "test_accuracy_best"]].mean()
@@ -120,16 +114,16 @@ def memory_by_depth(results: Results) -> Drawing:
 
 
 def _stack(panel: Axes, rows: pd.DataFrame) -> None:
-    places, bottom = range(len(rows)), 0
-    for part, (name, colour, hatch) in PARTS.items():
+    bars, bottom = range(len(rows)), 0
+    for part, (colour, hatch) in PARTS.items():
         panel.bar(
-            places, rows[part], bottom=bottom, color=colour, hatch=hatch, label=name,
+            bars, rows[part], bottom=bottom, color=colour, hatch=hatch, label=MEMORY_PARTS[part],
             edgecolor="white", linewidth=0.5, width=0.6,
         )  # fmt: skip
         bottom = bottom + rows[part]
     if rows.measured.notna().any():
-        panel.plot(places, rows.measured, "kD", label="measured: allocated, peak")
-    panel.set_xticks(places, [str(layers) for layers in rows.layers])
+        panel.plot(bars, rows.measured, "kD", label="measured: allocated, peak")
+    panel.set_xticks(bars, [str(layers) for layers in rows.layers])
     panel.grid(axis="x", visible=False)
 
 

@@ -2,12 +2,12 @@
 
 import textwrap
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from trainstudy import comparisons, style
 from trainstudy.comparisons import Comparison
+from trainstudy.curves import averaged
 from trainstudy.figures.drawing import (
     Drawing,
     dress,
@@ -75,17 +75,6 @@ def over_fitting(results: Results) -> Drawing:
         f"validation loss marked.\n{said}"
     )
     return Drawing(figure, text, data)
-
-
-def averaged(metrics: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
-    """Return means over the seeds with the lowest and highest; infinite values as NaN."""
-    rows = metrics[metrics.metric.isin(shown) & metrics.split.isin(["train", "validation"])]
-    rows = rows.assign(value=rows.value.replace([np.inf, -np.inf], np.nan))
-    keys = ["experiment", "split", "metric", "epoch"]
-    return rows.groupby(keys, as_index=False).agg(
-        seconds=("seconds", "mean"), value=("value", "mean"),
-        lowest=("value", "min"), highest=("value", "max"), seeds=("seed", "nunique"),
-    )  # fmt: skip
 
 
 def _compare(results: Results, found: list[Comparison], axis: str) -> Drawing:

@@ -9,16 +9,9 @@ from matplotlib.ticker import PercentFormatter
 
 from trainstudy import estimates
 from trainstudy.figures.drawing import Drawing, empty, panels, plain_numbers
+from trainstudy.places import places
 from trainstudy.quantities import counted, written
-from trainstudy.results import (
-    FAMILIES,
-    PUBLISHED_DATASET,
-    REPORTS,
-    SCORE,
-    Results,
-    finished,
-    places,
-)
+from trainstudy.results import FAMILIES, PUBLISHED_DATASET, REPORTS, SCORE, Results, finished
 
 SECONDS = "seconds_per_epoch"
 MARKS = {"A": "^", "B": "s"}  # in grey: colours are for optimizers
@@ -39,7 +32,7 @@ def dots(results: Results) -> Drawing:
     left_out = "".join(
         f"\n{_why_not(family)}" for family in FAMILIES if family in {*data.family} - {*measured}
     )
-    data = data[data.family.isin(measured)]
+    data = data[data.family.isin(measured) & data.experiment.isin(results.comparable)]
     if data.empty:
         return empty(f"Nothing that was measured compares with the reports.{left_out}")
     families = [family for family in FAMILIES if (data.family == family).any()]
@@ -89,8 +82,8 @@ def _timed(results: Results, family: str) -> pd.DataFrame:
 
 
 def _panel(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
-    places = {name: float(place) for place, name in enumerate(names)}
-    height = rows.experiment.map(places).astype(float)
+    heights = {name: float(height) for height, name in enumerate(names)}
+    height = rows.experiment.map(heights).astype(float)
     for report, marker in MARKS.items():
         panel.plot(
             rows[report], height + SHIFT[report], marker, color="#555555", markerfacecolor="white",

@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 
 from trainstudy import comparisons, estimates
-from trainstudy.results import SCORES, Results, diverged, finished, of_several_codes, places
+from trainstudy.places import of_several_codes, places
+from trainstudy.results import SCORES, Results, diverged, finished
 
 
 def single_changes(results: Results) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 import pandas as pd
 
 from trainstudy import comparisons
+from trainstudy.places import machines, places
+from trainstudy.quantities import MEMORY_PARTS
 from trainstudy.results import (
     AFTER,
     BUDGETS,
@@ -12,8 +14,6 @@ from trainstudy.results import (
     after,
     by_family,
     finished,
-    machines,
-    places,
 )
 from trainstudy.tables import columns
 from trainstudy.tables.html import TOTAL
@@ -25,11 +25,6 @@ MEASURES = {
     "memory_device": "GPU: all processes (MiB)",
     "memory_resident": "main memory: whole process, peak (MiB)",
 }
-PARTS = {
-    "parameters": "parameters (MiB)", "gradients": "gradients (MiB)",
-    "optimizer": "optimizer state (MiB)", "constants": "data and frozen tables (MiB)",
-    "activations": "activations (MiB)",
-}  # fmt: skip
 MIB = 2**20
 
 
@@ -166,8 +161,8 @@ def memory_predicted(results: Results) -> pd.DataFrame:
         columns.add(table, "measured peak (MiB)", allocated, MIB)
         ratio = table["predicted peak (MiB)"] / table["measured peak (MiB)"]
         table["difference of the predicted (%)"] = 100 * (ratio - 1)
-    for part, heading in PARTS.items():
-        table[heading] = predicted[part]
+    for part, name in MEMORY_PARTS.items():
+        table[f"{name} (MiB)"] = predicted[part]
     if not measured:
         table["measured"] = "no GPU"
     columns.add_notes(table, results)

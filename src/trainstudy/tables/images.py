@@ -3,8 +3,9 @@
 import pandas as pd
 
 from trainstudy import estimates
+from trainstudy.places import places
 from trainstudy.quantities import counted
-from trainstudy.results import Results, finished, of_images, on_main_dataset, places
+from trainstudy.results import Results, finished, of_images, on_main_dataset
 from trainstudy.tables import columns
 
 

@@ -170,6 +170,11 @@ def test_what_is_of_the_prepared_form_is_prepared(added, tmp_path):
             "'deviation' is [0.2, 0.0, 0.2], not a finite number above 0 for each channel",
         ),
         ({"prepare": "lambda sources: ({'train.images': IMAGES}, dict(FACTS))"}, "its arrays are"),
+        ({"LABELS": "np.array([0, 1, 1], np.uint8)"}, "test: 5 images have 3 labels"),
+        (
+            {"HELD_OUT": '{"validation": 5, "test": 1_000}'},
+            "test: 5 images, and HELD_OUT says 1,000",
+        ),
     ],
 )
 def test_what_is_not_of_the_prepared_form_is_refused(added, tmp_path, changed, said):
