@@ -1735,3 +1735,21 @@ def check_members(runs: dict[str, dict], grid: dict[str, list]) -> None:
         assert all(
             flat[key] == value for key, value in zip(grid, values, strict=True) if key != "base"
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("label_smoothing: 1.0", "less than 1"),
+        ("optimizer: {lr: 0.0}", "more than 0"),
+        ("optimizer: {weight_decay: -0.1}", "at least 0"),
+        ("optimizer: {name: momentum, momentum: 1.0}", "less than 1"),
+        ("model: {dropout: 1.0}", "less than 1"),
+        ("augmentation: {flip: 1.5}", "at most 1"),
+        ("schedule: {name: step, gamma: 0.0}", "more than 0"),
+        ("schedule: {warmup_epochs: -1}", "at least 0"),
+    ],
+)
+def test_a_setting_beyond_its_bound_is_refused(write, change, said):
+    with pytest.raises(ConfigError, match=f"has to be {said}"):
+        study(write("  pictures: {base: vit}", f"  pictures: {{base: vit, {change}}}"))

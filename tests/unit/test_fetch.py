@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import gzip
 import hashlib
 import ipaddress
 import itertools
@@ -670,3 +671,18 @@ def test_every_source_of_the_study_is_pinned_to_one_revision(dataset):
         assert source.sha256 is None or re.fullmatch("[0-9a-f]{64}", source.sha256)
         assert source.blob is None or re.fullmatch("[0-9a-f]{40}", source.blob)
         assert source.sha256 or source.blob
+
+
+def test_no_compression_is_asked_for(site, target, monkeypatch):
+    """What a server compresses on its way is not the pinned file."""
+
+    def send_file(self, content, kind):
+        if "gzip" in (self.headers["Accept-Encoding"] or ""):
+            zipped = gzip.compress(content)
+            self.answer(200, zipped, str(len(zipped)), Content_Encoding="gzip")
+        else:
+            self.answer(200, content, str(len(content)))
+
+    monkeypatch.setattr(Handler, "send_file", send_file)
+    fetch.fetch("unused", Source(f"{site.url}/file", sha256=SHA256), target)
+    assert target.read_bytes() == CONTENT

@@ -655,3 +655,53 @@ def test_times_of_runs_that_shared_their_gpu_are_not_drawn(tmp_path):
         figures.build("optimizers", every).text
     )
     assert "every one shared a GPU" in figures.build("accuracy-against-seconds", every).text
+
+
+# What is drawn, beyond the numbers behind it
+
+
+def named(panel) -> list[str]:
+    return [label.get_text() for label in panel.get_yticklabels()]
+
+
+def points(panel, label: str) -> dict[str, float]:
+    """Return where the marks of a label stand, by the name of their row."""
+    (line,) = [line for line in panel.get_lines() if line.get_label() == label]
+    drawn = zip(line.get_xdata(), line.get_ydata(), strict=True)
+    return {named(panel)[round(y)]: x for x, y in drawn if math.isfinite(x)}
+
+
+def test_every_figure_stands_in_the_row_of_its_experiment(tmp_path):
+    told = (("A", 2, 0.62), ("B", 2, 0.60), ("A", 4, 0.72), ("B", 4, 0.70))
+    reports = published(
+        *((report, f"vit-{n}", "accuracy", "validation", value, None) for report, n, value in told)
+    )
+    runs = [vit(str(depth), depth, seed=seed) for depth in (2, 4) for seed in (1, 2)]
+    metrics = [
+        row
+        for one, value in zip(runs, (0.50, 0.52, 0.80, 0.84), strict=True)
+        for row in curve(one, "validation", "accuracy_published", value)
+    ]
+    results = study(tmp_path, runs, metrics, reports=reports)
+    panel = figures.build("measured-against-published", results).figure.axes[0]
+    assert points(panel, "report A") == {"vit-2": 0.62, "vit-4": 0.72}
+    assert points(panel, "report B") == {"vit-2": 0.60, "vit-4": 0.70}
+    (bars,) = panel.containers
+    drawn = zip(*bars.lines[0].get_data(), strict=True)
+    assert {named(panel)[round(y)]: x for x, y in drawn} == pytest.approx(
+        {"vit-2": 0.51, "vit-4": 0.82}
+    )
+    (whiskers,) = bars.lines[2]
+    assert all(end[0] - begin[0] > 0.01 for begin, end in whiskers.get_segments())
+    assert panel.xaxis.get_major_formatter()(0.6).startswith("60")
+
+
+def test_names_stand_at_their_marks(tmp_path):
+    marks = {"cnn-a": (1e3, 0.3), "cnn-b": (1e5, 0.9), "cnn-c": (1e7, 0.6)}
+    runs = [
+        run(name, parameters_trained=int(count), validation_accuracy_best=accuracy)
+        for name, (count, accuracy) in marks.items()
+    ]
+    panel = figures.build("accuracy-against-parameters", study(tmp_path, runs)).figure.axes[0]
+    assert {text.get_text(): text.xy for text in panel.texts} == marks
+    assert panel.yaxis.get_major_formatter()(0.6).startswith("60")

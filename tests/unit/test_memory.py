@@ -1,6 +1,7 @@
 """Measures of memory and energy. There is no GPU here: CUDA and its driver are stood in for."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -144,3 +145,18 @@ def test_energy_of_a_divided_gpu_is_not_laid_on_one_run(monkeypatch):
 def test_energy_that_the_driver_does_not_tell_stays_empty(monkeypatch, module):
     monkeypatch.setitem(sys.modules, "pynvml", module)
     assert nvml.energy(GPU) is None
+
+
+PEAK = """
+from trainstudy import memory
+before = memory.resident_peak()
+block = b"x" * (200 << 20)
+del block
+print(memory.resident_peak() - before)
+"""
+
+
+def test_the_peak_outlasts_what_was_given_back():
+    environment = os.environ | {"PYTHONPATH": str(Path(memory.__file__).parents[1])}
+    grown = int(subprocess.check_output([sys.executable, "-c", PEAK], env=environment))
+    assert 198 << 20 < grown < 230 << 20

@@ -887,3 +887,15 @@ def test_a_run_computes_with_as_many_threads_as_it_records(tmp_path, digits, mon
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     files = train(tmp_path, VIT, digits, epochs=1)
     assert asked == [files.facts["threads"]]
+
+
+def test_order_augmentation_and_dropout_are_of_the_seed_of_the_run(tmp_path, digits, monkeypatch):
+    seen, fit = [], trainer.fit
+
+    def noted(task, *others):
+        seen.append(task.seed)
+        return fit(task, *others)
+
+    monkeypatch.setattr(trainer, "fit", noted)
+    train(tmp_path, VIT, digits, seed=7, epochs=1)
+    assert seen == [7]

@@ -462,3 +462,45 @@ def test_bits_per_byte_are_those_of_the_split():
     for split, size in (("validation", 1000), ("test", 2000)):
         found = task.evaluate(model, split)
         assert found["bits_per_byte"] == pytest.approx(found["loss"] * 99 / math.log(2) / size)
+
+
+def test_training_images_are_normalised_as_those_of_evaluation():
+    task = image_task(flip=0.0, crop_scale=[1.0, 1.0], crop_ratio=[1.0, 1.0])
+    rows = task.rows(1)[0]
+    images, _ = task.batch(rows, stream(1, 1, "augmentation"))
+    whole = task.normalise(task.data["train.images"][rows].float() / 255)
+    torch.testing.assert_close(images, whole, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_evaluation_computes_no_gradient(kind):
+    make, build = CASES[kind]
+    model, seen = build(), []
+    last = [*model.children()][-1]
+    last.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
+    make().evaluate(model, "test")
+    assert {*seen} == {False}
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_the_output_layer_computes_in_the_precision(monkeypatch, precision, dtype):
+    seen, real = [], text.linear_cross_entropy
+
+    def noted(*arguments):
+        seen.append(arguments[-1])
+        return real(*arguments)
+
+    monkeypatch.setattr(text, "linear_cross_entropy", noted)
+    task = text_task(precision=precision)
+    task.loss(CASES["text"][1](), next(task.batches(1)))
+    assert seen == [dtype]
+
+
+def test_what_a_seed_stands_for_stays():
+    """Of kept runs, which are to be repeated from their seed."""
+    assert stream(42, 1, "order").initial_seed() == 1_739_124_386_921_719_517
+    task = image_task()
+    drawn = torch.randperm(task.examples, generator=stream(task.seed, 3, "order"))
+    assert torch.equal(task.order(task.examples, 3), drawn)
