@@ -53,11 +53,11 @@ def beside_reports(found: results.Results) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for family, score in results.SCORE.items():
-        runs = results.finished(found.undisturbed[found.undisturbed.family == family])
         ascending = score in results.LOWER_IS_BETTER
         beside = summary.beside_published(found, family).sort_values(
             "measured", ascending=ascending
         )
+        runs = results.finished(found.side_by_side(beside.index, "seconds_training"))
         for name, published in beside.iterrows():
             lines.append(_row(runs[runs.experiment == name], score, published))
     return "\n".join(lines)

@@ -65,8 +65,6 @@ def _check_form(module: ModuleType, made: dict[str, np.ndarray], manifest: dict)
             found = f"{made[name].dtype} {made[name].shape}"
             wrong.append(f"{name} is {found}, not {np.dtype(wanted[name])} {shape}")
     wrong += [f"{name} is empty" for name, array in made.items() if not len(array)]
-    if not wrong and module.KIND == "images":
-        wrong = _miscounted(module, made)
     if wrong := wrong or _out_of_range(module, made, manifest):
         raise files.DataError(f"{module.__file__}, prepare: {'; '.join(wrong)}.")
 
@@ -91,6 +89,7 @@ def _out_of_range(module: ModuleType, made: dict[str, np.ndarray], manifest: dic
     """Return which numbers are not possible in arrays and a manifest of the right form."""
     wrong = []
     if module.KIND == "images":
+        wrong += _miscounted(module, made)
         part, lowest, highest = "labels", 0, manifest["classes"] - 1
         for key, above in (("mean", -math.inf), ("deviation", 0)):
             values = manifest[key]

@@ -77,7 +77,7 @@ def test_every_category_of_snakemakes_report_opens(finished, browser):
     assert "lstm-sgd-fastest" not in re.sub(r"data:[^\"]*", "", text)  # a claim is no parameter
     contents = yaml.safe_load((finished.folder / "report/contents.yaml").read_text())["items"]
     page, wrong = browser.new_page(), []
-    page.set_default_timeout(180_000)
+    page.set_default_timeout(180_000)  # milliseconds, as of the pages that `visit` opens
     page.on("pageerror", lambda error: wrong.append(str(error)))
     for category in {item["category"] for item in contents.values()}:
         page.goto(file.as_uri())
