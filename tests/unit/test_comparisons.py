@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from results import a_run, frames
-from trainstudy import comparisons, style
+from trainstudy import comparisons
 
 
 def runs_of(tmp_path, *runs: dict):
@@ -141,48 +141,3 @@ def test_the_panels_of_a_family_show_every_run(tmp_path):
     (alone,) = comparisons.panels(runs, "lstm")
     assert (alone.title, alone.experiments) == ("all runs", ("lstm-a",))
     assert comparisons.panels(runs, "cnn") == []
-
-
-# Style
-
-
-def contrast_with_white(colour: str) -> float:
-    """Return the contrast of WCAG 2.2, from 1 to 21."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
-
-
-def test_every_run_of_a_family_has_a_marker_of_its_own(tmp_path):
-    styles = style.of(runs_of(tmp_path, *STUDY))
-    assert len({one.marker for one in styles.values()}) == len(STUDY)
-
-
-def test_the_colour_tells_the_optimizer_and_its_shade_the_model(tmp_path):
-    styles = style.of(runs_of(tmp_path, *STUDY))
-    assert styles["vit-2-adam"].colour == style.COLOURS["adam"]
-    assert styles["vit-2-sgd"].colour == style.COLOURS["sgd"]
-    depths = [styles[f"vit-{name}"].colour for name in ("2-adamw", "4-adamw", "6-adamw", "6-post")]
-    light = [contrast_with_white(colour) for colour in depths]
-    assert light == sorted(light)
-    assert len({*depths}) == 4
-    assert styles["vit-6-adamw"].colour == styles["vit-6-long"].colour
-
-
-def test_networks_with_one_optimizer_differ_in_shade_and_their_budgets_in_marker(tmp_path):
-    styles = style.of(
-        runs_of(
-            tmp_path,
-            a_run("cnn-a", **{"model.name": "googlenet"}),
-            a_run("cnn-b", **{"model.name": "densenet"}),
-            a_run("cnn-b-long", epochs=9, **{"model.name": "densenet"}),
-        )
-    )
-    assert styles["cnn-a"].colour != styles["cnn-b"].colour
-    assert styles["cnn-b"].colour == styles["cnn-b-long"].colour
-    assert styles["cnn-b"].marker != styles["cnn-b-long"].marker
-
-
-def test_colours_can_be_seen_on_white(tmp_path):
-    for one in style.of(runs_of(tmp_path, *STUDY)).values():
-        assert contrast_with_white(one.colour) > 2.7

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from results import a_run, curve, frames
+from results import OTHER_MACHINE, a_run, curve, frames
 from trainstudy import curves, style
 
 
@@ -107,6 +107,23 @@ def test_a_run_looks_as_it_does_in_the_drawn_figures(tmp_path):
         (styles[name].colour, styles[name].marker) for name in ("vit-a", "vit-b")
     ]
     assert [one["runs"] for one in found["sets"]] == [["vit-a", "vit-b"]]
+
+
+def test_seconds_of_several_machines_are_named_by_each_runs_own(tmp_path):
+    runs = [a_run("vit-a"), a_run("vit-b", machine=OTHER_MACHINE)]
+    metrics = [row for run in runs for row in curve(run, "train", "loss", 1.0)]
+    found = curves.of_family(frames(tmp_path, runs, metrics), "vit")["runs"]
+    made = {run["name"]: run["machine"] for run in found}
+    assert made["vit-a"] != made["vit-b"]
+    assert None not in made.values()
+    (tmp_path / "alone").mkdir()
+    found = curves.of_family(frames(tmp_path / "alone", runs[:1], metrics), "vit")["runs"]
+    assert found[0]["machine"] is None
+
+
+def test_numbers_have_six_digits(data):
+    (own,) = data("vit", curve(a_run("vit-a"), "train", "loss", 1.23456789))["runs"]
+    assert own["splits"]["train"]["loss"] == [1.23457]
 
 
 def test_the_page_knows_every_marker():

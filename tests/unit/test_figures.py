@@ -155,6 +155,8 @@ def test_seeds_are_averaged_and_their_span_is_shaded(tmp_path, axis, expected):
     panel = drawing.figure.axes[0]
     assert lines(panel)[1] == (expected, [3.5, 1.5, 2.5])
     assert len(panel.collections) == 2
+    shaded = panel.collections[1].get_paths()[0].vertices[:, 1]
+    assert (shaded.min(), shaded.max()) == (1, 4)
     row = drawing.data.query("split == 'validation' and metric == 'loss' and epoch == 1").iloc[0]
     assert (row.lowest, row.value, row.highest, row.seeds) == (3, 3.5, 4, 2)
 
@@ -163,6 +165,12 @@ def test_the_legend_names_the_runs_of_its_row_and_the_splits(tmp_path):
     figure = figures.build("vit-curves-epochs", study(tmp_path)).figure
     named = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert named == ["vit-2", "vit-2-sgd", "validation", "training"]
+    handles = figure.axes[1].get_legend().legend_handles[2:]
+    drawn = dict(zip(("training", "validation"), figure.axes[0].get_lines()[:2], strict=True))
+    for name, handle in zip(named[2:], handles, strict=True):
+        assert handle.get_linestyle() == drawn[name].get_linestyle()
+        hollow = [one.get_markerfacecolor() == "white" for one in (handle, drawn[name])]
+        assert hollow == [name == "training"] * 2
 
 
 def test_the_text_names_the_best_and_the_worst(tmp_path):
@@ -276,10 +284,22 @@ def test_depths_carry_whiskers_where_there_are_seeds(tmp_path):
         for depth in (2, 4)
         for seed in (1, 2, 3)
     ]
-    data = figures.build("depth", study(tmp_path, runs)).data
-    row = data.query("choice == 4 and metric == 'accuracy' and split == 'validation'").iloc[0]
-    assert row.value == pytest.approx(0.42)
-    assert row.half == pytest.approx(4.302652729911275 * 0.01 / math.sqrt(3))
+    half = pytest.approx(4.302652729911275 * 0.01 / math.sqrt(3))
+    drawing = figures.build("depth", study(tmp_path, runs))
+    row = drawing.data.query("choice == 4 and metric == 'accuracy' and split == 'validation'").iloc[
+        0
+    ]
+    assert (row.value, row.half) == (pytest.approx(0.42), half)
+    panel = drawing.figure.axes[1]
+    bars = [bar for bar in panel.containers if bar.lines[0].get_markerfacecolor() != "white"]
+    marks = [tuple(bar.lines[0].get_xydata()[0]) for bar in bars]
+    assert marks == [pytest.approx((2, 0.22)), pytest.approx((4, 0.42))]
+    for bar in bars:
+        ((_, low), (_, high)) = bar.lines[2][0].get_segments()[0]
+        assert (high - low) / 2 == half
+    joined = [line for line in panel.get_lines() if line.get_color() == "#888888"]
+    (solid,) = (line for line in joined if line.get_linestyle() == "-")
+    assert [*solid.get_ydata()] == pytest.approx([0.22, 0.42])
 
 
 def test_norms_are_drawn_only_where_they_are_compared(tmp_path):

@@ -20,18 +20,32 @@ def test_lines_name_epoch_step_and_loss(monkeypatch, caplog):
     assert "images/s" in caplog.text
 
 
-@pytest.mark.parametrize(("first", "left"), [(0, "0:00:20"), (3, "0:00:40")])
-def test_the_time_left_follows_from_what_this_process_did(monkeypatch, caplog, first, left):
-    # Of 12 steps 6 are done, in 20 seconds; some of them perhaps by a process before.
+def test_the_line_of_an_epoch_tells_training_from_validation(caplog):
+    task, _ = start(settings("vit", epochs=4))
+    shown = Progress(task, epochs=4)
+    with caplog.at_level("INFO"):
+        shown.epoch_line(
+            1, {"loss": 1.5, "accuracy": 0.75}, {"loss": 2.25, "accuracy": 0.5}, seconds=2.0
+        )
+    told = "epoch 1/4  loss 1.5000  accuracy 0.75  validation loss 2.2500  accuracy 0.5"
+    assert f"{told}  {task.units // 2} images/s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "seconds", "left"),
+    [(0, 20, "0:00:20"), (3, 20, "0:00:40"), (0, 36_610, "10:10:10")],
+)
+def test_the_time_left_follows_from_what_this_process_did(caplog, first, seconds, left):
+    # Of 12 steps 6 are done; some of them perhaps by a process before.
     task, _ = start(settings("vit", epochs=4))
     shown = Progress(task, epochs=4, first=first)
-    shown.start -= 20
-    shown.epoch_start -= 20
+    shown.start -= seconds
+    shown.epoch_start -= seconds
     with caplog.at_level("INFO"):
         shown.step_line(2, 3, loss=1.0)
     rate = re.search(r"([\d.,]+) images/s", caplog.text)[1]
-    assert int(rate) == pytest.approx((6 - first) * 16 / 20, abs=1)
-    assert f"{left} left" in caplog.text
+    assert int(rate) == pytest.approx((6 - first) * 16 / seconds, abs=1)
+    assert f" {left} left" in caplog.text
 
 
 def test_the_rate_inside_an_epoch_is_that_of_its_steps(caplog):

@@ -30,6 +30,14 @@ def test_the_machine_is_named_with_its_cores():
     assert int(machine["cores"]) >= 1
 
 
+def test_its_cores_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 7}, raising=False)
+    assert provenance.machine()["cores"] == "3"
+    monkeypatch.delattr(os, "sched_getaffinity")  # other systems than Linux have none
+    assert provenance.machine()["cores"] == "64"
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

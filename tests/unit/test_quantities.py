@@ -43,6 +43,14 @@ def test_a_difference_of_shares_is_in_points(value, column, sign, text):
 
 
 @pytest.mark.parametrize(
+    ("column", "time"),
+    [("seconds_total", True), ("throughput", True), ("memory_resident", False)],
+)
+def test_what_is_told_per_time_is_a_time_as_well(column, time):
+    assert quantities.is_time(column) is time
+
+
+@pytest.mark.parametrize(
     ("column", "words"),
     [
         ("seconds_training", "training seconds per epoch"),

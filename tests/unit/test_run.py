@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import itertools
 import json
 import os
 import re
@@ -507,6 +508,17 @@ def test_without_a_compiler_the_run_goes_on_uncompiled_and_says_so(
     assert not facts["compile"]
     assert facts["seconds_compiling"] is None
     assert "install it, name another one in the environment variable CXX" in caplog.text
+
+
+def test_the_seconds_of_compiling_and_of_waiting_are_told_apart(tmp_path, digits, monkeypatch):
+    waited = itertools.count(0, 1_000)  # seconds, longer than the whole run
+    monkeypatch.setattr(cores, "waited", lambda: float(next(waited)))
+    monkeypatch.setattr(trainer, "try_batches", lambda *_: 500.0)
+    monkeypatch.setattr(compilation, "compiled", lambda model: model)
+    facts = train(tmp_path, VIT, digits, epochs=1, compile=True, deterministic=False).facts
+    assert facts["seconds_compiling"] == 500
+    assert facts["seconds_waiting"] >= 1_000
+    assert facts["seconds_total"] < 500
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch looks in more places")

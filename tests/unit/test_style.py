@@ -27,16 +27,25 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+def drawn(*runs: dict) -> dict[str, style.Style]:
+    """Return the styles of runs, of which none need have the settings of all families."""
+    unset = dict.fromkeys(("model.layers", "model.depth", "model.norm", "model.name"))
+    return style.of(pd.DataFrame([unset | run for run in runs]))
+
+
+def vit(name: str, depth: int, optimizer: str = "adamw", norm: str = "pre") -> dict:
+    settings = {"model.depth": depth, "model.norm": norm, "optimizer.name": optimizer}
+    return a_run(f"vit-{name}", **settings)
+
+
 def styles(optimizer: str, depths: tuple = (2, 4, 6), post: tuple = (6,)) -> list[style.Style]:
     """Return the styles of vision transformers by depth, those with post-norm last."""
     runs = [
-        a_run(f"vit-{norm}-{depth}")
-        | {"model.depth": depth, "model.norm": norm, "optimizer.name": optimizer}
+        vit(f"{norm}-{depth}", depth, optimizer, norm)
         for norm, all_depths in (("pre", depths), ("post", post))
         for depth in all_depths
     ]
-    runs = [{"model.layers": None, "model.name": None} | run for run in runs]
-    found = style.of(pd.DataFrame(runs))
+    found = drawn(*runs)
     return [found[run["experiment"]] for run in runs]
 
 
@@ -47,16 +56,36 @@ def test_post_norm_is_far_darker_than_pre_norm(optimizer):
     assert all(contrast(one.colour, post.colour) > 2.5 for one in pre)
 
 
-def test_runs_of_one_optimizer_differ_in_their_marker():
-    runs = [
-        a_run(f"vit-{depth}-{optimizer}") | {"model.depth": depth, "optimizer.name": optimizer}
-        for depth in range(10)
-        for optimizer in ("sgd", "adamw")
-    ]
-    unset = {"model.layers": None, "model.name": None}
-    found = style.of(pd.DataFrame([unset | run for run in runs]))
-    for optimizer in ("sgd", "adamw"):
-        assert len({one.marker for name, one in found.items() if name.endswith(optimizer)}) == 10
+@pytest.mark.parametrize("optimizer", style.COLOURS)
+def test_the_colour_is_that_of_the_optimizer_and_can_be_seen_on_white(optimizer):
+    (one,) = drawn(vit("alone", 2, optimizer)).values()
+    assert one.colour == style.COLOURS[optimizer]
+    assert contrast(one.colour, "#ffffff") > 3
+    # The first of several models is lighter.
+    assert all(contrast(one.colour, "#ffffff") > 2.3 for one in styles(optimizer))
+
+
+def test_every_run_of_a_family_has_a_marker_of_its_own_as_long_as_there_are_any():
+    optimizers = [*style.COLOURS] * 4
+    runs = [vit(str(i), i, optimizer) for i, optimizer in enumerate(optimizers)]
+    few = drawn(*runs[: len(style.MARKERS)])
+    assert {one.marker for one in few.values()} == {*style.MARKERS}
+    # Beyond, those of one colour still have one each.
+    found = drawn(*runs)
+    for optimizer in style.COLOURS:
+        own = [run["experiment"] for run in runs if run["optimizer.name"] == optimizer]
+        assert len({found[name].marker for name in own}) == len(own) == 4
+
+
+def test_networks_with_one_optimizer_differ_in_shade_and_their_budgets_in_marker():
+    found = drawn(
+        a_run("cnn-a", **{"model.name": "googlenet"}),
+        a_run("cnn-b", **{"model.name": "densenet"}),
+        a_run("cnn-b-long", epochs=9, **{"model.name": "densenet"}),
+    )
+    assert found["cnn-a"].colour != found["cnn-b"].colour
+    assert found["cnn-b"].colour == found["cnn-b-long"].colour
+    assert found["cnn-b"].marker != found["cnn-b-long"].marker
 
 
 def test_the_deeper_the_darker_from_ten_layers_on_too():

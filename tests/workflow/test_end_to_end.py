@@ -57,6 +57,9 @@ def test_figures_tables_and_report_exist_and_name_the_embedded_data(finished):
     assert re.findall(r"<li>(\w+): small data that ship", note) == ["digits", "pydocs"]
     for title in ("Language models over epochs", "Memory", "Where the numbers come from"):
         assert title in page
+    for name, dataset in (("vit-results", "digits"), ("lstm-results", "pydocs")):
+        table = finished.result(f"tables/{name}.html").read_text()
+        assert re.findall(r"(\w+): small data that ship", table) == [dataset]
 
 
 def test_snakemake_report_holds_items_captions_and_labels(finished):

@@ -2,15 +2,21 @@
 
 import ast
 import importlib.util
+import itertools
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.io import expand
+
+from trainstudy import data
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ["src", "tests", "workflow", "envs", "benchmarks", "reference"]
@@ -255,15 +261,27 @@ TELLS_ONLY = {
 }  # fmt: skip
 
 
+def code_rules() -> dict:
+    """Return what the rules' own Python says of code, without a workflow around it."""
+    return runpy.run_path(str(ROOT / "workflow/rules/code.smk"), {"data": data, "collect": expand})
+
+
 def test_all_code_that_decides_a_run_is_an_input_of_its_job():
     """What is forgotten would leave finished runs and checkpoints as they are when it changes."""
-    rules = ast.parse((ROOT / "workflow/rules/code.smk").read_text())
-    listed = {node.targets[0].id: node.value for node in rules.body if isinstance(node, ast.Assign)}
-    every = ast.literal_eval(listed["TRAINING_CODE"])
-    of_kind = ast.literal_eval(listed["CODE_OF_KIND"])
-    named = {*every, *of_kind["images"], *of_kind["text"]}
+    rules = code_rules()
+    named = {*rules["TRAINING_CODE"], *itertools.chain(*rules["CODE_OF_KIND"].values())}
     # Models and data sets are imported by name; code_of adds those of the run.
     assert reached("run") - TELLS_ONLY == named
+
+
+@pytest.mark.parametrize("dataset", data.names())
+def test_all_code_that_prepares_a_data_set_is_an_input_of_its_job(dataset):
+    listed = code_rules()["preparing_code_of"](SimpleNamespace(dataset=dataset))
+    *modules, script = (Path(file).relative_to(Path(file).parts[0]) for file in listed)
+    assert script == Path("scripts/prepare.py")
+    named = {str(module.relative_to("trainstudy").with_suffix("")) for module in modules}
+    # What only finds and reads files decides nothing of what is made of them.
+    assert named == reached(f"data/{dataset}") - {"data/__init__", "fetch"} | {"prepare"}
 
 
 @pytest.mark.parametrize(
