@@ -3,8 +3,8 @@
 A claim compares a quantity of runs (`of`: a column of runs.parquet, or one of results.facts) with
 that of other runs or with a number. With several seeds the 95 % interval of the difference decides;
 with one seed there is none, and a difference within the `margin` decides nothing, nor does one of
-times that equal runs may show. With any number of seeds one of accuracies decides nothing that so
-few images leave to chance.
+times or accuracies that equal runs may show. With any number of seeds one of accuracies decides
+nothing that so few images leave to chance.
 """
 
 import itertools
@@ -263,10 +263,11 @@ class _Step:
         else:
             mean, half = estimates.interval(ours)
             means, distance = (mean, float(other)), mean - other
+        single = tuple(n for n, own in values.items() if n in (one, other) and len(own) < 2)
         chance = None
         if images:
             shares = means if isinstance(other, str) else means[:1]
-            chance = estimates.sampling(shares, images)
+            chance = estimates.chance(shares, images, one_seed=bool(single))
         margin = _margin(claim.get("margin", 0), means[1])
         by, error = claim.get("by", 0), max(half or 0.0, chance or 0.0)
         match claim["are"]:
@@ -277,7 +278,6 @@ class _Step:
             case _:
                 within, beyond = distance + error < -by - margin, distance - error > -by + margin
         outcome = SUPPORTED if within else CONTRADICTED if beyond else UNDECIDED
-        single = tuple(n for n, own in values.items() if n in (one, other) and len(own) < 2)
         doubtful = bool(single) and quantities.is_time(column)
         if doubtful and abs(distance) < estimates.SPREAD_OF_TIMES * min(map(abs, means)):
             outcome = UNDECIDED
@@ -296,9 +296,10 @@ class _Step:
         if self.column in EXACT:
             return ""
         said = self._of_seeds()
-        if self.chance and self.chance > (self.half or 0.0):
-            points = f"{100 * self.chance:.1f} points"
-            said += f"; {self.images:,} images leave ± {points} to chance"
+        if self.chance and self.images and self.chance > (self.half or 0.0):
+            points = f"± {100 * self.chance:.1f} points to chance"
+            by_seed = self.single and self.images > estimates.LIKE_ONE_SEED
+            said += f", leaves {points}" if by_seed else f"; {self.images:,} images leave {points}"
         elif self.half is None:
             said += ", no interval"
         return f" ({said})"

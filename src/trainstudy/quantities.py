@@ -3,6 +3,7 @@
 import math
 import re
 
+LIKE_THEIRS = "by the reports' estimator, last epoch"
 QUANTITIES = {
     "parameters_trained": "trained parameters",
     "seconds_training": "training seconds per epoch",
@@ -16,6 +17,8 @@ QUANTITIES = {
     "memory_process": "GPU memory of the whole process",
     "memory_device": "GPU memory of all processes",
     "memory_predicted": "predicted peak of GPU memory",
+    "validation_accuracy_published_last": f"validation accuracy {LIKE_THEIRS}",
+    "validation_perplexity_published_last": f"validation perplexity {LIKE_THEIRS}",
     "rise": "rise of the validation loss since its lowest, three or more epochs before the last",
     "gap_best": "validation minus training loss, epoch of the lowest validation loss",
     "gap_last": "validation minus training loss, last epoch",

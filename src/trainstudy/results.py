@@ -120,8 +120,14 @@ class Results:
         sizes = self.predicted.set_index("experiment").total
         facts["memory_predicted"] = facts.experiment.map(sizes)
         facts = facts.merge(self._after_seconds, on=keys, how="left")
+        facts = facts.merge(self._last_as_published, on=keys, how="left")
         for kind in COSTS:
             facts[kind] = facts[kind].where(~facts.gpu_shared.eq(True))
+        # Of all seeds of an experiment, or none: who was quicker had ended by then, or was ahead.
+        done = finished(facts[~facts.gpu_shared.eq(True)])
+        together = done.experiment + " on " + places(done)
+        for column in AFTER:
+            facts.loc[done.index, column] = estimates.all_or_none(done[column], together)
         return facts
 
     def curves(self, experiments: Collection[str]) -> pd.DataFrame:
@@ -161,6 +167,15 @@ class Results:
                 row |= {after(metric, s): estimates.at_seconds(curve, s) for s in BUDGETS}
             rows.append(row)
         return pd.DataFrame(rows, columns=["experiment", "seed", *AFTER])
+
+    @cached_property
+    def _last_as_published(self) -> pd.DataFrame:
+        """Validation scores of every finished run's last epoch, by the reports' estimator."""
+        scores = {
+            f"validation_{metric}_published_last": self.scores("validation", f"{metric}_published")
+            for metric in SCORES
+        }
+        return pd.DataFrame(scores).rename_axis(["experiment", "seed"]).reset_index()
 
     def largest_gradient_norm(self, experiments: Collection[str]) -> float:
         """Return the largest norm of the gradient in completed epochs; NaN where there is none."""

@@ -25,7 +25,7 @@ from trainstudy.results import (
 )
 
 ANSWERS = "Questions of the study"
-CHANCE = "the number of images (and seeds, where both have several) leaves to chance"
+CHANCE = "seeds and the number of images leave to chance"
 
 
 def sentences(results: Results, declared: int) -> list[Markup]:

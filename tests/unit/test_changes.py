@@ -73,6 +73,16 @@ def test_what_a_change_brought_has_an_interval_over_seeds(tmp_path):
     assert row["difference of total seconds"] == pytest.approx(8.0)
 
 
+def test_seeds_of_a_change_that_diverged_are_counted(tmp_path):
+    runs = [with_scores("vit-a", 0.6, seed) for seed in (1, 2)]
+    runs += [with_scores("vit-b", 0.7, seed, label_smoothing=0.1) for seed in (1, 2, 3)]
+    runs[-1] |= {"status": "diverged", "validation_accuracy_best": 0.1}
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["diverged"] == "vit-b (1 of 3)"
+    assert row["difference of validation accuracy"] == pytest.approx(0.1)
+    assert row["difference of total seconds"] == 0
+
+
 @pytest.mark.parametrize("elsewhere", [{"machine": OTHER_MACHINE}, {"threads": 2}], ids=str)
 def test_seconds_of_two_machines_have_no_difference(tmp_path, elsewhere):
     changed = with_scores("vit-b", 0.7, label_smoothing=0.1, **elsewhere)
@@ -331,6 +341,20 @@ def test_cost_holds_compiling_and_the_energy_of_all_seeds(tmp_path):
     table = tables.build("spent", frames(tmp_path, runs)).set_index("experiment")
     assert table["GPU seconds"]["vit-a"] == 84
     assert table["GPU energy (kJ)"]["vit-a"] == 18
+
+
+def test_seeds_that_had_ended_by_then_leave_none(tmp_path):
+    """The slowest alone would stand for all, and be the worst of them."""
+    quick, slow, diverged = (a_run("vit-a", seed) for seed in (1, 2, 3))
+    metrics = [row for run in (quick, slow) for row in
+               curve(run, "validation", "accuracy", *(i / 100 for i in range(1, 11)))]  # fmt: skip
+    for row in metrics[:10]:
+        row["seconds"] /= 2  # ends after 50 seconds
+    runs = [quick, slow, diverged | {"status": "diverged"}]
+    table = tables.build("equal-time", frames(tmp_path, runs, metrics))
+    assert table.empty
+    alone = tables.build("equal-time", frames(tmp_path, runs[1:], metrics[10:]))
+    assert alone["accuracy after 1 min"].tolist() == [0.06]
 
 
 def test_of_perplexities_after_equal_times_the_lowest_comes_first(tmp_path):

@@ -54,9 +54,12 @@ def test_single_times_differ_from_a_fifth_on_and_several_beyond_their_interval()
     assert estimates.as_slow(times) == ["slow", "b", "c"]  # 12.5 is a quarter more than 10
 
 
-def test_single_shares_differ_beyond_what_the_sample_leaves_to_chance():
-    chance = estimates.sampling([0.6, 0.7], 5_000)
-    assert estimates.doubt_of_scores("accuracy", [0.6], [0.7], 5_000) == chance
+def test_single_shares_differ_beyond_what_seeds_and_the_sample_leave_to_chance():
+    like_one_seed = estimates.sampling([0.6, 0.7], 2_000)
+    for other in ([0.7], [0.7, 0.7]):
+        assert estimates.doubt_of_scores("accuracy", [0.6], other, 5_000) == like_one_seed
+    fewer = estimates.sampling([0.6, 0.7], 143)
+    assert estimates.doubt_of_scores("accuracy", [0.6], [0.7], 143) == fewer
     assert estimates.doubt_of_scores("accuracy", [0.6], [0.7], None) == 0  # exact
     assert estimates.doubt_of_scores("perplexity", [90.0], [200.0], None) == 2
 
@@ -69,6 +72,19 @@ def test_seeds_that_agree_are_still_scored_on_the_same_images():
     assert half > chance
     assert estimates.doubt_of_scores("accuracy", [0.6, 0.6], apart, 5_000) == half
     assert estimates.doubt_of_scores("accuracy", [0.6, 0.6], alike, None) == 0  # exact
+
+
+def test_the_spread_of_one_seed_is_that_of_the_kept_runs():
+    """Accuracies of three seeds each, pooled over experiments: two single runs, 95 %."""
+    runs = pd.read_parquet(ROOT / "reference/full/runs.parquet")
+    scores = runs[runs.family == "vit"].set_index("experiment").validation_accuracy_last
+    groups = [own for _, own in scores.groupby(level=0) if len(own) > 1]
+    share = sum(len(own) * own.mean() for own in groups) / sum(map(len, groups))
+    freedom = sum(len(own) - 1 for own in groups)
+    spread = math.sqrt(sum((len(own) - 1) * own.var() for own in groups) / freedom)
+    assert freedom >= 20
+    apart = stats.t.ppf(0.975, freedom) * math.sqrt(2) * spread
+    assert estimates.chance([share, share], 5_000, one_seed=True) == pytest.approx(apart, rel=0.2)
 
 
 def test_how_far_a_figure_is_is_a_share_of_the_nearer_published_one():

@@ -347,6 +347,14 @@ def test_accuracy_stands_against_parameters_and_seconds(tmp_path):
         assert "CNNs: best validation accuracy 90.00 % by cnn-a" in drawing.text
 
 
+def test_of_equal_accuracies_the_best_is_that_of_the_summary(tmp_path):
+    scores = {"a": 0.6, "b": 0.7, "c": 0.7, "d": 0.5, "e": 0.7}
+    runs = [vit(name, 2, validation_accuracy_best=score) for name, score in scores.items()]
+    for cost in ("parameters", "seconds"):
+        text = figures.build(f"accuracy-against-{cost}", study(tmp_path, runs)).text
+        assert "best validation accuracy 70.00 % by vit-b" in text
+
+
 def test_marks_and_their_names_cover_nothing(tmp_path):
     """Twelve runs, four of them at one place and four that are nearly there."""
     crowd = [

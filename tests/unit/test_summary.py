@@ -66,7 +66,7 @@ def test_seeds_count_by_their_mean(sentences):
 
 
 def test_what_the_number_of_images_leaves_to_chance_is_as_good(sentences):
-    scores = {"vit-a": 0.6, "vit-b": 0.62, "vit-c": 0.602}  # ± 1.9 points of 5,000 images
+    scores = {"vit-a": 0.585, "vit-b": 0.62, "vit-c": 0.592}  # one seed leaves 3.0 points
     runs = [a_run(n, **VIT | {"validation_accuracy_best": s}) for n, s in scores.items()]
     assert "vit-b generalises best (one other may be as good): " in sentences(*runs)[1]
 
@@ -282,21 +282,21 @@ def in_norm(norm: str, accuracy: float, **facts) -> dict:
 
 
 def test_pre_and_post_norm_are_compared(sentences):
-    pair = [in_norm("pre", 0.625), in_norm("post", 0.6)]
+    pair = [in_norm("pre", 0.635), in_norm("post", 0.6)]
     text = sentences(*pair)[-1]
-    lead = "Pre-norm ends 2.50 points of validation accuracy above post-norm (vit-pre)"
+    lead = "Pre-norm ends 3.50 points of validation accuracy above post-norm (vit-pre)"
     assert f"{lead}, more than {summary.CHANCE}." in text
     others = [in_norm("pre", 0.6, epochs=9), in_norm("post", 0.61, epochs=9)]
     text = sentences(*pair, *others)[-1]
     assert (
         "Of 2 pairs that differ in the norm alone, pre-norm ends ahead in 1 and post-norm in 0 by "
         f"more than {summary.CHANCE}; pre-norm minus post-norm is between -1.00 (vit-pre9) and "
-        "+2.50 (vit-pre) points of validation accuracy."
+        "+3.50 (vit-pre) points of validation accuracy."
     ) in text
     same = [run | {"validation_accuracy_last": pair[n]["validation_accuracy_last"]}
             for n, run in enumerate(others)]  # fmt: skip
     text = sentences(*pair, *same)[-1]
-    assert "pre-norm minus post-norm is +2.50 points of validation accuracy." in text
+    assert "pre-norm minus post-norm is +3.50 points of validation accuracy." in text
 
 
 def test_a_lead_of_one_norm_that_seeds_may_explain_is_called_chance(sentences):

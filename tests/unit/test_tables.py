@@ -313,6 +313,19 @@ def test_image_models_meet_at_equal_epochs_and_equal_seconds(tmp_path):
     assert table.loc["cnn-slow", "total s"] == 160
 
 
+def test_image_models_of_which_a_seed_had_no_epoch_by_then_have_no_score(tmp_path):
+    """The seeds that were ahead would stand for all."""
+    quick, *slow = a_run("vit-quick"), a_run("cnn-slow", 1), a_run("cnn-slow", 2)
+    metrics = curve(quick, "validation", "accuracy", *[0.1] * 100)  # until 1,000 seconds
+    for run, factor in zip(slow, (50, 110), strict=True):
+        rows = curve(run, "validation", "accuracy", 0.2, 0.4, 0.6)
+        metrics += [row | {"seconds": factor * row["seconds"]} for row in rows]
+    table = build("cnn-against-vit", study(tmp_path, [quick, *slow], metrics))
+    seconds = table["validation accuracy after 1,000 s"]
+    assert seconds["vit-quick"] == 0.1
+    assert pd.isna(seconds["cnn-slow"])
+
+
 def test_image_models_meet_at_equal_seconds_on_one_machine_only(tmp_path):
     runs = [a_run("vit-a"), a_run("cnn-b"), a_run("cnn-c", machine=OTHER_MACHINE)]
     metrics = [row for run in runs[:2] for row in curve(run, "validation", "accuracy", 0.2, 0.4)]
@@ -702,6 +715,12 @@ def test_the_numbers_of_a_column_have_as_many_decimals(values, cells):
 def test_the_numbers_of_a_metric_have_as_many_decimals():
     metrics = ["loss", "perplexity", "loss"]
     assert shown("measured", [5.23, 144.63, 5.5544], metric=metrics) == ["5.230", "144.6", "5.554"]
+
+
+def test_the_numbers_of_a_machine_have_as_many_decimals():
+    machines = ["CPU", "GPU", "CPU", "GPU", None]
+    seconds = [180.22, 0.2454, 95.13, 0.2522, math.nan]
+    assert shown("s", seconds, machine=machines) == ["180.2", "0.245", "95.1", "0.252", "–"]
 
 
 def test_half_an_interval_has_the_decimals_of_its_mean_and_none_is_shown_that_is_nothing():

@@ -161,4 +161,4 @@ def _text(
     where = f"; on {made[0]}" if several_places else ""
     where += "; by several versions of the code" if of_several_codes(timed) else ""
     quick = f"{label}: {chosen[first]}{note}{where}"
-    return f"{text}; shortest epochs {fmean(seconds[first]):.3g} s ({quick})."
+    return f"{text}; shortest epochs {written(fmean(seconds[first]), 'seconds')} ({quick})."

@@ -41,7 +41,9 @@ def accuracy(results: Results, column: str) -> Drawing:
     data = accuracies.join(cost, on="experiment", how="inner").reset_index()
     if data.empty:
         return empty("No image model finished an epoch, or every one shared a GPU.")
-    data = data.sort_values("validation_accuracy_best", ascending=False, ignore_index=True)
+    data = data.sort_values(
+        "validation_accuracy_best", ascending=False, ignore_index=True, kind="stable"
+    )  # of equals the first by name, as in the summary
     figure, axes = panels(1, 1, 5.6)
     panel = axes[0, 0]
     panel.set(xscale="log", xlabel=words(column), ylabel="validation accuracy, best epoch (%)")

@@ -13,9 +13,9 @@ def single_changes(results: Results) -> pd.DataFrame:
     """Return a row for every two experiments that differ in one setting, with what that brought.
 
     Scores are those of the best epoch. Differences are with the change minus without it, and have
-    an interval (Welch's) where both have several seeds; seconds only where both share a place, and
-    neither diverged. Perplexity is set against seconds where it fell, and these are more than equal
-    runs may differ by.
+    an interval (Welch's) where both have several seeds that did not diverge; seconds only where
+    both share a place, and neither diverged with every seed. Perplexity is set against seconds
+    where it fell, and these are more than equal runs may differ by.
     """
     rows = []
     for change in comparisons.changes(finished(results.runs)):
@@ -25,7 +25,8 @@ def single_changes(results: Results) -> pd.DataFrame:
             "with": change.changed,
         }
         names = [change.changed, change.plain]
-        runs = finished(results.side_by_side(names, "seconds_total"))
+        every = results.side_by_side(names, "seconds_total")
+        runs = finished(every)
         pair = [runs[runs.experiment == name] for name in names]
         for score in SCORES:
             for split in ("validation", "test"):
@@ -38,8 +39,8 @@ def single_changes(results: Results) -> pd.DataFrame:
         seconds = [list(own.seconds_total) for own in timed]
         both = pd.concat(timed)
         made = places(both).unique()
-        row["diverged"] = ", ".join(diverged(runs)) or None
-        if all(seconds) and len(made) == 1 and not row["diverged"]:
+        row["diverged"] = _diverged(every)
+        if all(seconds) and len(made) == 1 and not diverged(runs):
             several = ", several versions of the code" if of_several_codes(both) else ""
             row["machine"] = made[0] + several
             added, half = estimates.difference(*seconds)
@@ -50,6 +51,16 @@ def single_changes(results: Results) -> pd.DataFrame:
                 row["perplexity per added second"] = gained / added
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS).dropna(axis="columns", how="all")
+
+
+def _diverged(runs: pd.DataFrame) -> str | None:
+    """Name the experiments of which a run diverged, with how many did."""
+    groups = runs.groupby("experiment").status
+    counts = [(name, int((own == "diverged").sum()), len(own)) for name, own in groups]
+    told = [
+        name if count == of else f"{name} ({count} of {of})" for name, count, of in counts if count
+    ]
+    return ", ".join(told) or None
 
 
 COLUMNS = [

@@ -130,12 +130,15 @@ def _in_points(column: str) -> bool:
 
 
 def _decimals(table: pd.DataFrame, column: str) -> list[int]:
-    """Return the decimals of every row: one number, or one for each metric in the rows."""
+    """Return the decimals of every row: one number, or one for each metric and machine in them."""
     if _in_per_cent(column) or column.endswith("(%)"):
         return [2] * len(table)
-    metrics = table["metric"] if "metric" in table else pd.Series("", index=table.index)
-    found = table[column].groupby(metrics.to_list()).apply(_decimals_of)
-    return [found[metric] for metric in metrics]
+    kinds = pd.Series("", index=table.index)
+    for name in ("metric", "machine"):
+        if name in table:
+            kinds += " " + table[name].fillna("")
+    found = table[column].groupby(kinds).apply(_decimals_of)
+    return [found[kind] for kind in kinds]
 
 
 def _decimals_of(values: pd.Series) -> int:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from trainstudy import estimates
 from trainstudy.places import places
-from trainstudy.quantities import counted
+from trainstudy.quantities import counted, written
 from trainstudy.results import Results, finished, of_images, on_main_dataset
 from trainstudy.tables import columns
 
@@ -62,5 +62,6 @@ def _add_at_equal_cost(table: pd.DataFrame, results: Results, runs: pd.DataFrame
         return
     seconds = timed.groupby(keys).seconds.max().min()  # where the first curve ends
     curves_of_runs = timed.groupby(keys)[["seconds", "value"]]
-    read_off = curves_of_runs.apply(estimates.at_seconds, seconds).droplevel("seed")
-    columns.add(table, f"validation accuracy after {seconds:.3g} s", read_off)
+    read_off = curves_of_runs.apply(estimates.at_seconds, seconds).reset_index("seed", drop=True)
+    read_off = estimates.all_or_none(read_off, read_off.index)
+    columns.add(table, f"validation accuracy after {written(seconds, 'seconds')}", read_off)
