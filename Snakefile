@@ -27,10 +27,9 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
-        MEASURED["metrics"],
-        MEASURED["runs"],
+        [MEASURED[name] for name in settings_of.RESULT_FILES],
         [] if config["measured"] else RUN_FILES,
-        collect(f"{RESULTS}/tables/{{item}}.csv", item=TABLES),
+        collect(f"{RESULTS}/tables/{{item}}.{{ending}}", item=TABLES, ending=["csv", "html"]),
         collect(
             f"{RESULTS}/figures/{{item}}.{{ending}}", item=FIGURES, ending=["svg", "png", "csv"]
         ),

@@ -97,6 +97,7 @@ def changes(runs: pd.DataFrame) -> list[Change]:
     of norms it is pre-norm.
     """
     known = settings(runs).drop(columns="layers")
+    known = known[~_values(known).duplicated()]  # else one experiment under two names
     units: dict[str, list[str]] = {}
     for column in known:
         units.setdefault(_unit(column), []).append(column)
@@ -115,9 +116,8 @@ def changes(runs: pd.DataFrame) -> list[Change]:
         )
         for changed in others:
             differing = [c for c in units[unit] if repr(known[c][plain]) != repr(known[c][changed])]
-            if differing:  # else they are one experiment under two names
-                values = (_value(known, plain, differing), _value(known, changed, differing))
-                found.append(Change(known.family[plain], unit, values, plain, changed))
+            values = (_value(known, plain, differing), _value(known, changed, differing))
+            found.append(Change(known.family[plain], unit, values, plain, changed))
     return sorted(found, key=lambda one: (_place(one), one.plain, one.setting, one.changed))
 
 

@@ -19,9 +19,10 @@ SPLITS = ("train", "validation")
 def averaged(metrics: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
     """Return means over the seeds with the lowest and highest, by epoch; what is infinite as NaN.
 
-    So is a mean of which one seed is infinite.
+    So is a mean of which one seed is infinite or no number.
     """
     rows = metrics[metrics.metric.isin(shown) & metrics.split.isin(SPLITS)]
+    rows = rows.fillna({"value": np.inf})
     keys = ["experiment", "split", "metric", "epoch"]
     found = rows.groupby(keys, as_index=False).agg(
         seconds=("seconds", "mean"), value=("value", "mean"),

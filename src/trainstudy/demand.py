@@ -52,7 +52,9 @@ class Work(NamedTuple):
 def training(run: dict, threads: int, on_gpu: bool) -> Demand:
     """Estimate one training job from its merged settings."""
     needed, examples = work(run), data.find(run["dataset"]).EXAMPLES
-    step = run["batch_size"] * run.get("sequence_length", 1)
+    length = run.get("sequence_length", 1)
+    # A text may hold fewer sequences than a batch.
+    step = length * min(run["batch_size"], math.ceil(examples / length))
     values = 20 * needed.parameters
     if not on_gpu:
         values += 2 * 4 * (needed.stored * step + needed.fixed)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from trainstudy import config as settings_of
 from trainstudy import files, grids, records
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def keep(study: Path, kept: Path) -> None:
     there = {name: kept / f"{name}.parquet" for name in records.SCHEMAS}
     old |= {name: records.read(file, name) for name, file in there.items() if file.exists()}
     added = new["runs"].to_pylist()
+    _check_whole(new, study)
     _check_alike(added, study)
     stays = [run for run in old["runs"].to_pylist() if _stays(run, added)]
     merged = {
@@ -77,6 +79,36 @@ def check_declared(study: Path, declared: Path) -> None:
         raise files.DataError(
             f"{declared} does not declare {', '.join(unknown)}, of {study}: no report could show "
             "them; add them there, as they were, and keep again"
+        )
+
+
+def departures(study: Path, declared: Path) -> list[str]:
+    """Return which experiments a study ran with other settings than a configuration declares.
+
+    But for the precision and whether steps were compiled, which machines decide too.
+    """
+    runs = {
+        run["experiment"]: run for run in records.read(study / "runs.parquet", "runs").to_pylist()
+    }
+    whole = yaml.safe_load(declared.read_text(encoding="utf-8")) | {"select": sorted(runs)}
+    wanted = settings_of.resolve(whole, [declared], declared.parent / "workflow/schemas")
+    found = []
+    for name, run in runs.items():
+        own = records.flatten(settings_of.training_settings(wanted[name]))
+        keys = [key for key in DECIDES if key in own and key not in ("precision", "compile")]
+        if apart := [key for key in keys if _value(run, key) != own[key]]:
+            changed = ", ".join(f"{key} {run[key]} instead of {own[key]}" for key in apart)
+            found.append(f"{name}: {changed}")
+    return found
+
+
+def _check_whole(new: dict[str, pa.Table], study: Path) -> None:
+    """Raise DataError where a study has runs that its predicted memory is not of."""
+    predicted = {*new["predicted"]["experiment"].to_pylist()}
+    if lacking := sorted({*new["runs"]["experiment"].to_pylist()} - predicted):
+        raise files.DataError(
+            f"{study}/predicted.parquet lacks {', '.join(lacking)}, of which runs are there; run "
+            "the study to its report, with all of them in `select`"
         )
 
 
@@ -151,8 +183,12 @@ def main() -> None:
     try:
         check_named(arguments.kept)
         check_declared(arguments.study, Path("config.yaml"))
+        for departure in departures(arguments.study, Path("config.yaml")):
+            log.warning(
+                "not as config.yaml declares it, so the page's commands make another: %s", departure
+            )
         keep(arguments.study, arguments.kept)
-    except files.DataError as error:
+    except (files.DataError, settings_of.ConfigError) as error:
         parser.exit(1, f"{error}\n")
     except FileNotFoundError as error:  # pyarrow's has the file as its text alone
         parser.exit(1, f"{arguments.study} holds no finished study; there is no {error}\n")

@@ -19,7 +19,7 @@ def of(
 ) -> list[dict]:
     """Return what is missing, family by family, and last all of it where that is more.
 
-    `config` as Snakemake merged it and resolve accepted it, `runs` the experiments that are run,
+    `config` as Snakemake merged it and resolve accepted it, `runs` the experiments that are there,
     `files` and `typed` what --configfile and --config were given. Each part names its "family"
     (None for all), its "experiments", and the "command" that adds them to those that are there.
     Results in the folder `kept` are reported on without training: there only what is missing is
@@ -29,6 +29,8 @@ def of(
     families: dict[str, list[str]] = {}
     for name in sorted({*config["experiments"]} - {*runs}):
         families.setdefault(str(settings_of.setting(config, name, "family")), []).append(name)
+    if kept:  # one run of each is enough to begin with
+        typed = [f"seeds=[{min(config['seeds'])}]"]
     parts: list[tuple[str | None, list[str]]] = [*families.items()]
     if len(parts) > 1:
         parts.append((None, sorted(name for names in families.values() for name in names)))
@@ -73,7 +75,7 @@ def _call(
     """Return a call of Snakemake with the settings of this one, but for passwords in addresses."""
     if kept and kept.parent != KEPT:
         return None
-    typed = [f"study={kept.name}"] if kept else typed
+    typed = [f"study={kept.name}", *typed] if kept else typed
     words = ["snakemake", "--cores", str(cores)]
     words += ["--configfile", *files] if files else []
     others = [re.sub("//[^/]*@", "//", word) for word in typed if not word.startswith("select=")]

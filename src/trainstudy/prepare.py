@@ -1,5 +1,6 @@
 """Bring a data set into its prepared form, and refuse what is none."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ def dataset(name: str, downloads: Path, file: Path, manifest_file: Path) -> None
     module = data.find(name)
     sources = {path: downloads / path for path in module.SOURCES}
     made, manifest = module.prepare(sources)
+    manifest = _as_json(module, manifest)
     _check_form(module, made, manifest)
     manifest |= {
         "dataset": name,
@@ -50,6 +52,19 @@ def embedding(downloads: Path, file: Path, manifest_file: Path) -> None:
 def _origin(pins: Mapping[str, fetch.Source], downloads: Path) -> str:
     pinned = (fetch.is_pinned(downloads / path, pin) for path, pin in pins.items())
     return "original" if all(pinned) else "mirrored"
+
+
+def _as_json(module: ModuleType, manifest: dict) -> dict:
+    """Return a manifest as JSON has it, numbers and arrays of numpy as plain ones.
+
+    Raises DataError for anything else that JSON has not.
+    """
+    try:
+        return json.loads(json.dumps(manifest, default=lambda value: value.tolist()))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise files.DataError(
+            f"{module.__file__}, prepare: the manifest holds what JSON has not: {error}"
+        ) from None
 
 
 def _check_form(module: ModuleType, made: dict[str, np.ndarray], manifest: dict) -> None:
@@ -78,6 +93,8 @@ def _miscounted(module: ModuleType, made: dict[str, np.ndarray]) -> list[str]:
         for split, count in counts.items()
         if count != labels[split]
     ]
+    if counts["train"] != module.EXAMPLES:
+        wrong.append(f"train: {counts['train']:,} images, and EXAMPLES says {module.EXAMPLES:,}")
     return wrong + [
         f"{split}: {counts[split]:,} images, and HELD_OUT says {said:,}"
         for split, said in getattr(module, "HELD_OUT", {}).items()

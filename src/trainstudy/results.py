@@ -286,6 +286,11 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[done | ~done.groupby(runs.experiment).transform("any")]
 
 
+def by_seed(runs: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column by experiment and seed, of several equal runs under one name their mean."""
+    return runs.dropna(subset=column).groupby(["experiment", "seed"])[column].mean()
+
+
 def diverged(runs: pd.DataFrame) -> list[str]:
     """Name the experiments of which no run finished, since all diverged."""
     counts = finished(runs)

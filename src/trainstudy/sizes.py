@@ -97,7 +97,7 @@ def _predict(settings: dict, manifest: dict) -> dict[str, int]:
             # As step.py does it: no gradients are there during the forward pass.
             forward(batch).backward()
             optimizer.step()
-    return _parts(tracker, task, _lstm_reserve(settings))
+    return _parts(tracker, task, _lstm_reserve(settings, batch[0].numel()))
 
 
 def prepared(settings: dict, manifest: dict, device: torch.device) -> tuple[Task, nn.Module]:
@@ -131,15 +131,14 @@ def _trained(model: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in model.parameters() if weight.requires_grad]
 
 
-def _lstm_reserve(settings: dict) -> int:
+def _lstm_reserve(settings: dict, tokens: int) -> int:
     """Return the bytes that an LSTM's kernel keeps for the way back, which no fake tensor shows.
 
-    For every token and layer the four gates and the cell: 5 · hidden numbers. What cuDNN keeps
-    beyond that is not documented and not in here.
+    For every token of a batch and every layer the four gates and the cell: 5 · hidden numbers. What
+    cuDNN keeps beyond that is not documented and not in here.
     """
     if settings["family"] != "lstm":
         return 0
-    tokens = settings["batch_size"] * settings["sequence_length"]
     numbers = 5 * settings["model"]["hidden"] * settings["model"]["layers"]
     return tokens * numbers * {"fp32": 4, "bf16": 2}[settings["precision"]]
 

@@ -17,6 +17,7 @@ from trainstudy.results import (
     REPORTS,
     SCORE,
     Results,
+    by_seed,
     finished,
     held_out,
     learned_instead,
@@ -56,7 +57,14 @@ def _counts(runs: pd.DataFrame, declared: int) -> Markup:
     )  # fmt: skip
     diverged = runs[runs.status == "diverged"]
     if len(diverged):
-        text += Markup(" Diverged: {}.").format(_names(diverged.experiment.unique()))
+        counts = diverged.groupby("experiment").size()
+        every = runs.groupby("experiment").size()
+        text += Markup(" Diverged: {}.").format(
+            Markup(", ").join(
+                _name(name) + ("" if count == every[name] else f" ({count} of {every[name]} runs)")
+                for name, count in counts.items()
+            )
+        )
     return text
 
 
@@ -170,9 +178,9 @@ def _norm(results: Results) -> Markup | None:
     for one in comparisons.find(results.runs, "norm"):
         runs = results.runs[results.runs.experiment.isin(one.experiments)]
         # Runs with the same settings count together, whatever their names.
-        scores = finished(runs.assign(experiment=runs["model.norm"]))
-        scores = scores.dropna(subset="validation_accuracy_last").groupby("experiment")
-        values = {norm: [*own] for norm, own in scores.validation_accuracy_last}
+        together = finished(runs.assign(experiment=runs["model.norm"]))
+        scores = by_seed(together, "validation_accuracy_last")
+        values = {norm: [*own] for norm, own in scores.groupby(level="experiment")}
         if len(values) == 2:
             name = runs.experiment[runs["model.norm"] == "pre"].min()
             pair = (values["pre"], values["post"])

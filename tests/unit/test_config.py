@@ -951,6 +951,9 @@ MISTAKES = {
     "number with a leading zero": Mistake(
         "seeds: [1, 2]", "seeds: [08]", "seeds.0", "'08' is text, not a number. Write 8 without"
     ),
+    "seed as text that is none": Mistake(
+        "seeds: [1, 2]", "seeds: ['-1', 2]", "seeds.0", "'-1' is no seed; seeds are whole numbers"
+    ),
     "number without a value": Mistake(
         "  pictures: {base: vit}",
         "  pictures: {base: vit, optimizer: {lr: null}}",

@@ -67,10 +67,11 @@ def test_an_epoch_that_fewer_seeds_reached_counts_these(data):
     assert own["splits"]["validation"]["accuracy"] == [0.2, 0.2, 0.3]
 
 
-def test_a_mean_of_which_one_seed_is_infinite_is_no_number(data):
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_mean_of_which_one_seed_is_no_finite_number_is_none(data, value):
     rows = [
         curve(a_run("lstm-a", seed), "validation", "perplexity", value)
-        for seed, value in ((1, math.inf), (2, 100.0), (3, 120.0))
+        for seed, value in ((1, value), (2, 100.0), (3, 120.0))
     ]
     (own,) = data("lstm", *rows)["runs"]
     assert own["splits"]["validation"]["perplexity"] == [None]

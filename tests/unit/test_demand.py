@@ -152,6 +152,16 @@ def test_depth_epochs_and_data_decide_what_is_asked_for():
     assert learned.mem_mb > asked("lstm-1-adamw").mem_mb + 500
 
 
+def test_no_more_is_asked_for_than_a_step_on_the_whole_text_takes():
+    asked = [
+        demand.training(settings("lstm-1-adamw", dataset="pydocs", batch_size=size), 1, on_gpu)
+        for on_gpu in (False, True)
+        for size in (400, 100_000)  # 256 tokens each, of 101,000
+    ]
+    assert asked[0] == asked[1]
+    assert asked[2] == asked[3]
+
+
 def test_preparing_and_gathering_cover_what_was_measured_and_grow():
     assert demand.preparing("cifar10").mem_mb > 2 * 578
     assert demand.preparing("wikitext2").mem_mb > 2 * 485

@@ -214,6 +214,14 @@ def test_the_text_compares_no_runs_of_different_length(tmp_path):
     ]
 
 
+def test_the_text_counts_seeds_whose_score_was_no_number(tmp_path):
+    runs = [vit("a", 2, seed=1), vit("a", 2, seed=2)]
+    early = [row | {"value": math.inf} for row in rows(runs[1]) if row["epoch"] < 3]
+    metrics = rows(runs[0]) + early
+    text = figures.build("vit-curves-epochs", study(tmp_path, runs, metrics)).text
+    assert "vit-a, 1 of 2 seeds (" in text
+
+
 def test_the_text_counts_the_seeds_that_were_trained_so_long(tmp_path):
     runs = [vit("a", 2, seed=1), vit("a", 2, seed=2)]
     metrics = rows(runs[0]) + [row for row in rows(runs[1]) if row["epoch"] < 3]

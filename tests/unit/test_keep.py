@@ -4,12 +4,15 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from results import a_run, curve, sizes
 from trainstudy import config, files, keep, records
+
+CONFIG = Path(__file__).parents[2] / "config.yaml"
 
 
 def a_study(folder: Path, *runs: dict) -> Path:
@@ -171,6 +174,37 @@ def test_experiments_that_no_report_would_know_are_not_kept(
         keep.main()
     assert ended.value.code == 1
     assert kept_runs(kept) == before
+
+
+def test_runs_of_which_no_memory_was_predicted_are_not_kept(kept: Path, tmp_path: Path):
+    """They were gathered by name, without the rest of the study; no figure could show them."""
+    study = a_study(tmp_path / "part", a_run("vit-b"), a_run("vit-c"))
+    table = pq.read_table(study / "predicted.parquet")
+    pq.write_table(
+        table.filter(pc.equal(table["experiment"], "vit-b")), study / "predicted.parquet"
+    )
+    before = kept_runs(kept)
+    with pytest.raises(
+        files.DataError, match=r"part/predicted\.parquet lacks vit-c, .* its report"
+    ):
+        keep.keep(study, kept)
+    assert kept_runs(kept) == before
+
+
+def test_settings_that_are_not_the_declared_ones_are_told(tmp_path: Path):
+    """As after an overlay: the commands on the page of what is kept know nothing of it."""
+    own = config.resolve(
+        yaml.safe_load(CONFIG.read_text()), [CONFIG], CONFIG.parent / "workflow/schemas"
+    )
+    runs = [
+        a_run(name) | records.flatten(config.training_settings(own[name])) | {"precision": "fp32"}
+        for name in ("vit-2-adamw", "lstm-1-adamw")
+    ]
+    assert keep.departures(a_study(tmp_path / "same", *runs), CONFIG) == []
+    runs[0] |= {"dataset": "digits", "epochs": 15}
+    assert keep.departures(a_study(tmp_path / "small", *runs), CONFIG) == [
+        "vit-2-adamw: dataset digits instead of cifar10, epochs 15 instead of 10"
+    ]
 
 
 def test_a_broken_file_is_named(kept: Path, tmp_path: Path):

@@ -122,8 +122,14 @@ def test_members_of_a_grid_are_missing_and_added_like_experiments_written_out():
 def test_what_is_kept_is_not_trained_again():
     (part,) = missing.of(FULL, resolve(select=["core", "longer"]), kept=Path("reference/full/"))
     assert part["command"] == (
-        "snakemake --cores 4 --config study=full 'select=[cnn]' && make keep KEPT=full"
+        "snakemake --cores 4 --config study=full 'seeds=[42]' 'select=[cnn]' && make keep KEPT=full"
     )
+
+
+def test_to_what_is_kept_a_run_of_its_first_seed_is_added():
+    there = resolve(select=["core", "longer"])
+    (part,) = missing.of(FULL | {"seeds": [44, 43]}, there, kept=Path("reference/mine"))
+    assert "study=mine 'seeds=[43]' 'select=[cnn]'" in part["command"]
 
 
 @pytest.mark.parametrize("folder", ["results/full", "/data/reference/full", "full"])

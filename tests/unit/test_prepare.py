@@ -39,6 +39,7 @@ def test_the_manifest_says_where_the_data_come_from(
     module = SimpleNamespace(
         KIND="images",
         SHAPE=(1, 2, 2),
+        EXAMPLES=3,
         ORIGIN="made for a test",
         EMBEDDED=embedded,
         SOURCES={} if embedded else {

@@ -170,14 +170,19 @@ def test_attention_is_that_of_a_gpu_which_keeps_no_matrix_of_scores():
 def test_what_an_lstm_keeps_for_the_way_back_is_added_by_the_stated_rule():
     # Tokens · layers · (four gates and the cell) · hidden, two or four bytes each.
     for precision, size in (("bf16", 2), ("fp32", 4)):
-        reserve = sizes._lstm_reserve(LSTM | {"precision": precision})
+        reserve = sizes._lstm_reserve(LSTM | {"precision": precision}, 8 * 16)
         assert reserve == 8 * 16 * 2 * 5 * 12 * size
-    assert sizes._lstm_reserve(VIT) == 0
+    assert sizes._lstm_reserve(VIT, 8) == 0
+
+
+def test_a_batch_that_the_text_cannot_fill_is_predicted_as_it_is():
+    whole, larger = (predict(LSTM | {"batch_size": size})["total"] for size in (10_000, 100_000))
+    assert larger == whole
 
 
 def test_what_an_lstm_keeps_is_part_of_its_activations(monkeypatch):
-    expected = predict(LSTM)["activations"] - sizes._lstm_reserve(LSTM)
-    monkeypatch.setattr(sizes, "_lstm_reserve", lambda settings: 0)
+    expected = predict(LSTM)["activations"] - sizes._lstm_reserve(LSTM, 8 * 16)
+    monkeypatch.setattr(sizes, "_lstm_reserve", lambda settings, tokens: 0)
     (row,) = sizes.predict({"mine": LSTM | optimizer("adamw")}, MANIFESTS)
     assert row["activations"] == expected
 

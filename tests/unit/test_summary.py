@@ -33,6 +33,8 @@ def test_declared_and_diverged_runs_are_counted(sentences):
         "2 of 24 declared experiments are here, in 3 runs (seeds 1, 2; 1 experiment with all of "
         "these). Diverged: vit-b."
     )
+    again = a_run("vit-b", 2, **VIT)
+    assert "Diverged: vit-b (1 of 2 runs)." in sentences(*runs, again)[0]
     assert sentences(a_run("vit-a", 7, **VIT), declared=1)[0] == (
         "1 of 1 declared experiments are here, in 1 run (seed 7)."
     )
@@ -325,6 +327,16 @@ def test_norms_of_equal_settings_count_together(sentences):
     again = in_norm("pre", 0.6) | {"experiment": "vit-pre-again"}
     text = sentences(*runs, again)[-1]
     assert "Pre-norm ends 5.00 points of validation accuracy above post-norm (vit-pre), " in text
+
+
+def test_one_seed_under_several_names_is_one(sentences):
+    """Else a run and its copies would be several seeds without any spread."""
+    pair = [in_norm("pre", 0.61), in_norm("post", 0.6)]
+    copies = [run | {"experiment": f"{run['experiment']}-again"} for run in pair]
+    text = sentences(*pair, *copies)[-1]
+    assert (
+        "1.00 points of validation accuracy above post-norm (vit-pre), which may be chance" in text
+    )
 
 
 def test_the_best_cnn_is_compared_with_the_best_vision_transformer(sentences):

@@ -192,6 +192,9 @@ def test_a_run_that_is_not_selected_is_named_with_the_key(fresh):
     target = "results/tiny/runs/vit-aa/42/run.parquet"
     output = fresh.snakemake("--dry-run", target, check=False)
     assert "there is no experiment 'vit-aa'. Did you mean 'vit-a'?" in output
+    target = f"results/tiny/runs/vit-a/{2**32}/run.parquet"
+    output = fresh.snakemake("--dry-run", target, check=False)
+    assert "seed 4294967296 is too large; 4294967295 is the largest" in output
     target = "results/tiny/runs/vit-a/042/run.parquet"  # another folder for seed 42
     assert "No rule to produce" in fresh.snakemake("--dry-run", target, check=False)
 

@@ -38,6 +38,8 @@ try:
 except settings_of.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+LARGEST_SEED = 2**32 - 1  # as in the schema of the configuration
+
 # From here on every member of a grid is an experiment like the others.
 config["experiments"] = grids.expanded(config["experiments"])
 
@@ -51,6 +53,8 @@ def run_of(wildcards):
         raise WorkflowError(
             f"{wildcards.experiment} is not among the experiments that `select` names; add it or its group there"
         )
+    if int(wildcards.get("seed", 0)) > LARGEST_SEED:
+        raise WorkflowError(f"seed {wildcards.seed} is too large; {LARGEST_SEED} is the largest")
     return RUNS[wildcards.experiment]
 
 

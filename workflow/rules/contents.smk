@@ -22,9 +22,14 @@ GIVEN = {  # on the command line
     "files": [os.path.relpath(file) for file in workflow.overwrite_configfiles or []],
     "typed": workflow.config_settings.config_args or [],
 }
+THERE = [*RUNS]
 if config["measured"]:
     GIVEN = {"kept": Path(config["measured"])}
-MISSING = missing.of(config, RUNS, **GIVEN)
+    # What is kept and not selected is not missing, nor is there all that is selected.
+    overlay = Path(config["measured"], "config.yaml")
+    if overlay.exists():
+        THERE = yaml.safe_load(overlay.read_text(encoding="utf-8"))["select"]
+MISSING = missing.of(config, THERE, **GIVEN)
 REPEATING = missing.repeating(config["study"], **GIVEN)
 
 

@@ -51,16 +51,29 @@ def names() -> list[str]:
 def _odd(module: ModuleType) -> list[str]:
     """Return what a module offers that has the right type and yet is none of a data set."""
     shape, held_out = getattr(module, "SHAPE", (1, 1, 1)), getattr(module, "HELD_OUT", None)
+    counts = [module.EXAMPLES, getattr(module, "VOCABULARY", 1)]
     checks = {
         f"KIND has to be {' or '.join(OFFERED_BY_KIND)}": module.KIND in OFFERED_BY_KIND,
-        "SHAPE has to be (channels, height, width)": len(shape) == 3,
-        "HELD_OUT has to have validation and test": held_out is None
-        or {*held_out} == {"validation", "test"},
-        "SOURCES has to hold fetch.Source": all(
-            isinstance(source, Source) for source in module.SOURCES.values()
+        "EXAMPLES and VOCABULARY have to be above 0": all(map(_is_count, counts)),
+        "SHAPE has to be (channels, height, width), three whole numbers above 0": len(shape) == 3
+        and all(map(_is_count, shape)),
+        "HELD_OUT has to be a mapping from validation and test to their numbers of images":
+            held_out is None
+            or (
+                isinstance(held_out, dict)
+                and {*held_out} == {"validation", "test"}
+                and all(map(_is_count, held_out.values()))
+            ),
+        "SOURCES has to hold a fetch.Source for each path, which is text": all(
+            isinstance(path, str) and isinstance(source, Source)
+            for path, source in module.SOURCES.items()
         ),
-    }
+    }  # fmt: skip
     return [said for said, holds in checks.items() if not holds]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def problems() -> list[str]:

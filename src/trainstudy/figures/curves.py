@@ -71,8 +71,8 @@ def over_fitting(results: Results) -> Drawing:
     over = sorted(verdicts[verdicts.verdict == "over-fitted"].experiment.unique())
     said = f"Over-fitted by the rule of the table: {', '.join(over) or 'none'}."
     text = (
-        f"Training and validation loss of {len(names)} experiments, the epoch of the lowest "
-        f"validation loss marked.\n{said}"
+        f"Training and validation loss of {counted(len(names), 'experiment')}, the epoch of the "
+        f"lowest validation loss marked.\n{said}"
     )
     return Drawing(figure, text, data)
 
@@ -136,11 +136,12 @@ def _text(rows: pd.DataFrame, one: Comparison) -> str:
     """Say where the validation scores of a comparison end, of runs of equal length together."""
     metric, title = SCORE[one.family], one.title[0].upper() + one.title[1:]
     rows = rows[rows.metric == metric]
-    rows = rows[rows.split == "validation"].dropna(subset="value").sort_values("epoch")
+    rows = rows[rows.split == "validation"].sort_values("epoch")
+    most = rows.groupby("experiment").seeds.max()  # with those whose score was no number
+    rows = rows.dropna(subset="value")
     if rows.empty:
         return f"{title}: every run shared a GPU, or completed no epoch."
     last = rows.groupby("experiment").last().sort_values("value")
-    most = rows.groupby("experiment").seeds.max()
     last.index = [_with_seeds(name, last.seeds[name], most[name]) for name in last.index]
     said = [_ends(int(epochs), own.value, metric) for epochs, own in last.groupby("epoch")]
     return f"{title}: {'; '.join(said)}."

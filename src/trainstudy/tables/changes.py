@@ -6,7 +6,7 @@ import pandas as pd
 
 from trainstudy import comparisons, estimates
 from trainstudy.places import of_several_codes, places
-from trainstudy.results import SCORES, Results, diverged, finished
+from trainstudy.results import SCORES, Results, by_seed, diverged, finished
 
 
 def single_changes(results: Results) -> pd.DataFrame:
@@ -96,7 +96,7 @@ def norm_stability(results: Results) -> pd.DataFrame:
         for norm in ("pre", "post"):
             names = [name for name in one.experiments if known["model.norm"][name] == norm]
             runs = results.runs[results.runs.experiment.isin(names)]
-            scores = finished(runs.assign(experiment=norm)).validation_accuracy_best
+            scores = by_seed(finished(runs.assign(experiment=norm)), "validation_accuracy_best")
             accuracy, half = estimates.interval(list(scores.dropna()))
             row[f"{norm}-norm: best validation accuracy"] = accuracy
             row[f"{norm}-norm: best validation accuracy ±"] = half

@@ -121,13 +121,31 @@ def test_a_module_that_cannot_be_imported_is_named_before_anything_runs(added, v
     assert problem.endswith(" Fix or move it.")
 
 
+SHAPE = "SHAPE has to be (channels, height, width), three whole numbers above 0."
+HELD_OUT = "HELD_OUT has to be a mapping from validation and test to their numbers of images."
+SOURCES = "SOURCES has to hold a fetch.Source for each path, which is text."
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"KIND": '"image"'}, "KIND has to be images or text."),
-        ({"SHAPE": "(8, 8)"}, "SHAPE has to be (channels, height, width)."),
-        ({"HELD_OUT": '{"val": 143}'}, "HELD_OUT has to have validation and test."),
-        ({"SOURCES": '{"a.csv": "https://x"}'}, "SOURCES has to hold fetch.Source."),
+        *(({"SHAPE": shape}, SHAPE) for shape in ("(8, 8)", "(1, 8.0, 8.0)", "(0, 8, 8)")),
+        *(
+            ({"HELD_OUT": held_out}, HELD_OUT)
+            for held_out in (
+                '{"val": 143}',
+                "24",
+                '["validation", "test"]',
+                '{"validation": "143", "test": 0}',
+            )
+        ),
+        ({"SOURCES": '{"a.csv": "https://x"}'}, SOURCES),
+        ({"SOURCES": '{b"a": Source("https://x", sha256="0" * 64)}'}, SOURCES),
+        *(
+            ({"EXAMPLES": count}, "EXAMPLES and VOCABULARY have to be above 0.")
+            for count in ("0", "-1", "True")
+        ),
     ],
 )
 def test_what_a_data_set_offers_of_another_form_is_named_before_anything_runs(added, changed, said):
