@@ -32,12 +32,23 @@ def test_kept_results_are_reported_on_without_training(
     assert (made / "tables/vit-results.csv").read_bytes() == before
     page = (made / "report.html").read_text()
     assert "<strong>4 of 5 declared experiments</strong>" in page
+    assert _adding(page) == ["lstm-a"]
+    # What is kept and not selected is not missing.
+    part = ["study=part", "measured=reference/tiny", "select=[lstm-a,vit-a]"]
+    assert finished.run("--config", *part) == REPORTING
+    page = finished.folder.joinpath("results/part/report.html").read_text()
+    assert "<strong>1 of 5 declared experiments</strong>" in page
+    assert _adding(page) == ["lstm-a"]
+
+
+def _adding(page: str) -> list[str]:
+    """Return what the commands on a page would train, and keep."""
     missing = page.partition('id="missing"')[2].partition("</section>")[0]
     command = (
-        r"snakemake --cores 4 --config study=tiny &#39;select=\[(.*?)\]&#39; "
-        r"&amp;&amp; make keep KEPT=tiny"
+        r"snakemake --cores 4 --config study=tiny &#39;seeds=\[42\]&#39; "
+        r"&#39;select=\[(.*?)\]&#39; &amp;&amp; make keep KEPT=tiny"
     )
-    assert re.findall(command, missing) == ["lstm-a"]
+    return re.findall(command, missing)
 
 
 def test_a_folder_without_results_is_named(fresh: Study):

@@ -59,6 +59,19 @@ def test_a_run_that_was_deleted_is_trained_again_and_its_weights_alone_are_not(f
     assert finished.stale() == {"train": 1, **AFTER_TRAINING}
 
 
+def test_a_part_of_the_results_that_was_deleted_is_made_again(finished):
+    for part, jobs in (
+        ("predicted.parquet", {**SIZES, **PRESENTATION}),
+        ("tables/claims.html", {"make_tables": 1}),
+        ("figures/depth.svg", {"plot_figures": 1, "write_report": 1}),
+    ):
+        file = finished.folder / "results/tiny" / part
+        content = file.read_bytes()
+        file.unlink()
+        assert finished.stale() == jobs
+        file.write_bytes(content)
+
+
 def test_adding_a_seed_runs_the_new_jobs_only(finished):
     finished.config["seeds"] = [42, 43]
     finished.write_config()

@@ -5,8 +5,8 @@ A data set module offers
     SHAPE     (channels, height, width), for images, which are square
     TOKENIZER the name of the vocabulary, for text
     VOCABULARY how many tokens that has, without padding, for text
-    EXAMPLES  images or tokens of the training part: what jobs ask for follows from it (demand.py),
-              and what batch or sequence is too large (misfits.py)
+    EXAMPLES  images of the training part, or about how many tokens: what jobs ask for follows from
+              it (demand.py), and what batch or sequence is too large (misfits.py)
     HELD_OUT  {"validation": images, "test": images}, for images: by how much chance alone moves
               the accuracy of one run follows from it; left out, that is taken as exact
     ORIGIN    one sentence: what the data are and where they come from; shown in the report

@@ -164,10 +164,15 @@ def test_two_data_sets_cannot_give_one_path_two_files(added):
     assert "other.py: its source 'a/b' is another file in birds.py" in problem
 
 
-def test_what_is_of_the_prepared_form_is_prepared(added, tmp_path):
-    added("birds")
+NUMPY = '{"classes": np.uint8(2), "mean": np.ones(3), "deviation": (0.5, np.float32(0.5), 0.5)}'
+
+
+@pytest.mark.parametrize("facts", [{}, {"FACTS": NUMPY}], ids=["plain", "numpy"])
+def test_what_is_of_the_prepared_form_is_prepared(added, tmp_path, facts):
+    added("birds", **facts)
     prepare.dataset("birds", tmp_path, tmp_path / "b.safetensors", tmp_path / "b.json")
-    assert arrays.load(tmp_path / "b.safetensors").manifest["classes"] == 2
+    manifest = arrays.load(tmp_path / "b.safetensors").manifest
+    assert (manifest["classes"], manifest["deviation"]) == (2, [0.5] * 3)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +198,8 @@ def test_what_is_of_the_prepared_form_is_prepared(added, tmp_path):
             {"HELD_OUT": '{"validation": 5, "test": 1_000}'},
             "test: 5 images, and HELD_OUT says 1,000",
         ),
+        ({"EXAMPLES": "1_000"}, "train: 5 images, and EXAMPLES says 1,000"),
+        ({"FACTS": '{"classes": {2}}'}, "the manifest holds what JSON has not: "),
     ],
 )
 def test_what_is_not_of_the_prepared_form_is_refused(added, tmp_path, changed, said):
