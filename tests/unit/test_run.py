@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -508,6 +509,38 @@ def test_without_a_compiler_the_run_goes_on_uncompiled_and_says_so(
     assert not facts["compile"]
     assert facts["seconds_compiling"] is None
     assert "install it, name another one in the environment variable CXX" in caplog.text
+
+
+def test_a_card_that_another_run_joined_while_this_one_trained_was_shared(
+    tmp_path, digits, monkeypatch
+):
+    card = SimpleNamespace(shared=False, look=lambda: True)
+    monkeypatch.setattr(run, "_device", lambda: nullcontext((torch.device("cpu"), card)))
+    facts = train(tmp_path, VIT, digits, epochs=1).facts
+    assert facts["gpu_shared"]
+    assert facts["energy"] is None
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_shared_card_is_told_when_it_is_taken(monkeypatch, caplog, shared):
+    card = SimpleNamespace(index=1, shared=shared)
+    taken, used = [], []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    cards = {0: SimpleNamespace(uuid="one"), 1: SimpleNamespace(uuid="other")}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.get)
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    monkeypatch.setattr(gpu, "claim", lambda names: taken.append(names) or nullcontext(card))
+    with run._device() as (device, claimed):
+        assert (device, claimed) == (torch.device("cuda", 1), card)
+    assert (taken, used) == ([["one", "other"]], [1])
+    assert ("another run is on the same GPU" in caplog.text) == shared
+
+
+def test_compiled_code_lies_by_kind_of_processor(tmp_path, digits, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    train(tmp_path, VIT, digits, epochs=1)
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).parent == tmp_path / "compiled"
 
 
 def test_the_seconds_of_compiling_and_of_waiting_are_told_apart(tmp_path, digits, monkeypatch):
