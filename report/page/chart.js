@@ -3,10 +3,12 @@
 "use strict";
 
 (() => {
-  const MARGIN = { top: 10, right: 14, bottom: 46, left: 66 };
+  const MARGIN = { top: 10, right: 14, bottom: 46, left: 78 };
   const HEIGHT = 380;
   const NEAR = 40; // pixels between the pointer and the point it means
   const EMPTY = "Nothing to show: choose runs and a split.";
+  const NO_VALUES = "Nothing to show: the chosen runs have no finite values here.";
+  const NO_SECONDS = "Nothing to show: the chosen runs have no seconds that count, or no finite values.";
   // The markers of the drawn figures, by matplotlib's letters, as paths around 0.
   const MARKERS = {
     o: "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", s: "M-3-3h6v6h-6z", "^": "M0-4L4 3h-8z", v: "M0 4L4-3h-8z",
@@ -37,7 +39,7 @@
   // Ticks at 1, 2 or 5 times a power of ten; on a logarithmic axis at as many of those as fit.
   function ticksOf(low, high, wanted, log) {
     if (log) {
-      for (const parts of [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1]]) {
+      for (const parts of [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]]) {
         const found = [];
         for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
           for (const part of parts)
@@ -146,20 +148,30 @@
     // The curves that are on: points of the chosen score, axis and splits.
     curves() {
       const found = [];
+      // Runs that are compared have their seconds of one machine, if there is one.
+      const set = this.data.sets.find((one) => [...this.shown].every((name) => one.runs.includes(name)));
       for (const run of this.data.runs) {
         if (!this.shown.has(run.name)) continue;
         for (const split of Object.keys(run.splits)) {
           if (!this.splits.has(split)) continue;
           const rows = run.splits[split], values = rows[this.metric.name];
+          const elsewhere = set?.elsewhere[run.name], seconds = elsewhere?.[split] ?? rows.seconds;
+          const places = this.axis === "seconds" ? seconds : rows.epochs;
           const range = rows[`${this.metric.name} range`], seeds = rows[`${this.metric.name} seeds`];
-          const points = rows.epochs.flatMap((epoch, index) => values[index] === null || rows[this.axis][index] === null ? [] : [{
-            epoch, seconds: rows.seconds[index], x: rows[this.axis][index], y: values[index],
+          const points = rows.epochs.flatMap((epoch, index) => values[index] === null || places[index] === null ? [] : [{
+            epoch, index, seconds: seconds[index], x: places[index], y: values[index],
             range: range && range[index], seeds: seeds && seeds[index],
           }]);
-          if (points.length) found.push({ run, split, points });
+          if (points.length) found.push({ run, split, points, machine: (elsewhere ?? run).machine });
         }
       }
       return found;
+    }
+
+    // Why there are no curves.
+    reason() {
+      if (!this.shown.size || !this.splits.size) return EMPTY;
+      return this.axis === "seconds" ? NO_SECONDS : NO_VALUES;
     }
 
     draw() {
@@ -170,7 +182,7 @@
       this.svg = element(this.plot, "svg", { width, height: HEIGHT, "aria-hidden": "true", focusable: "false" });
       this.lines = this.curves();
       if (!this.lines.length) {
-        element(this.svg, "text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, EMPTY);
+        element(this.svg, "text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, this.reason());
         return;
       }
       const points = this.lines.flatMap((line) => line.points);
@@ -209,11 +221,20 @@
       const group = element(this.svg, "g", { class: `series ${line.split}`, "data-run": line.run.name });
       this.colour(group, line.run);
       const places = line.points.map((point) => [this.x(point.x), this.y(point.y)]);
-      if (line.points[0].range) {
-        const edge = (side) => line.points.map((point) => `${this.x(point.x)} ${this.y(point.range[side])}`);
-        element(group, "path", { d: `M${[...edge(0), ...edge(1).reverse()].join("L")}Z`, class: "range" });
+      // Nothing is drawn across an epoch without a finite value.
+      const parts = [];
+      for (const point of line.points) {
+        if (point.index === parts.at(-1)?.at(-1).index + 1) parts.at(-1).push(point);
+        else parts.push([point]);
       }
-      element(group, "path", { d: `M${places.map((place) => place.join(" ")).join("L")}`, class: "line" });
+      const path = (points, height) => points.map((point) => `${this.x(point.x)} ${this.y(height(point))}`);
+      for (const part of parts) {
+        if (part[0].range) {
+          const [low, high] = [0, 1].map((side) => path(part, (point) => point.range[side]));
+          element(group, "path", { d: `M${[...low, ...high.reverse()].join("L")}Z`, class: "range" });
+        }
+        element(group, "path", { d: `M${path(part, (point) => point.y).join("L")}`, class: "line" });
+      }
       const every = Math.ceil(places.length / 30);
       places.forEach(([x, y], index) => { if (index % every === 0) this.mark(group, line.run, x, y); });
     }
@@ -268,7 +289,7 @@
 
     say(curve, index) {
       if (!this.lines.length) {
-        this.spoken.textContent = EMPTY;
+        this.spoken.textContent = this.reason();
         return;
       }
       this.show(curve, index);
@@ -285,7 +306,7 @@
       element(this.tip, "strong", {}, line.run.name);
       element(this.tip, "span", {}, `${line.split === "train" ? "training" : line.split}, epoch ${point.epoch}${point.seconds === null ? "" : `, ${written(point.seconds, {})} s`}`);
       element(this.tip, "span", {}, `${this.metric.name} ${written(point.y, this.metric)}`);
-      if (this.axis === "seconds" && line.run.machine) element(this.tip, "span", {}, `on ${line.run.machine}`);
+      if (point.seconds !== null && line.machine) element(this.tip, "span", {}, `on ${line.machine}`);
       if (point.range)
         element(this.tip, "span", {}, `${point.seeds === 1 ? "one seed" : `mean of ${point.seeds} seeds`}, ${point.range.map((value) => written(value, this.metric)).join(" to ")}`);
       this.tip.hidden = false;

@@ -97,7 +97,10 @@ def changes(runs: pd.DataFrame) -> list[Change]:
     of norms it is pre-norm.
     """
     known = settings(runs).drop(columns="layers")
-    known = known[~_values(known).duplicated()]  # else one experiment under two names
+    # One experiment under two names is that of which more runs finished.
+    done = (runs.status == "finished").groupby(runs.experiment).sum()
+    known = known.loc[done.sort_values(ascending=False, kind="stable").index]
+    known = known[~_values(known).duplicated()].sort_index()
     units: dict[str, list[str]] = {}
     for column in known:
         units.setdefault(_unit(column), []).append(column)

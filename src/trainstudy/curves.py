@@ -37,8 +37,9 @@ def of_family(results: Results, family: str) -> dict:
     A curve stands for all seeds of an experiment (see averaged): "<metric> range" holds their
     smallest and largest value and "<metric> seeds" how many there are.
     What is not a finite number is None, and so are seconds that do not count (Results.curves).
-    "sets" are the runs that are compared with each other, as in the drawn figures; "machine" is
-    that of a run's seconds, where these are of several.
+    "sets" are the runs that are compared with each other, as in the drawn figures, and "elsewhere"
+    the seconds and the machine of those of its runs that are compared on another than they have in
+    the family as a whole; "machine" is that of a run's seconds, where these are of several.
     """
     shown, styles = [SCORE[family], "loss"], style.of(results.runs)
     names = results.runs.experiment[results.runs.family == family].unique()
@@ -47,7 +48,11 @@ def of_family(results: Results, family: str) -> dict:
     return {
         "metrics": [METRICS[name] for name in shown],
         "sets": [
-            {"title": one.title, "runs": [*one.experiments]}
+            {
+                "title": one.title,
+                "runs": [*one.experiments],
+                "elsewhere": _elsewhere(results, [*one.experiments], shown, made),
+            }
             for one in comparisons.panels(results.runs, family)
         ],
         "runs": [
@@ -62,6 +67,21 @@ def of_family(results: Results, family: str) -> dict:
             for name, own in rows.groupby("experiment")
         ],
     }
+
+
+def _elsewhere(
+    results: Results, names: list[str], shown: list[str], made: pd.Series
+) -> dict[str, dict]:
+    """Return machine and seconds by split, of those of some runs that have others in `made`."""
+    own = results.timed_at(names)
+    apart = [name for name in names if own.get(name) != made.get(name)]
+    rows = averaged(results.curves(names), shown)
+    return {
+        str(name): {"machine": own.get(name)}
+        | {str(split): _plain(part.groupby("epoch").seconds.first())
+           for split, part in of_run.groupby("split")}
+        for name, of_run in rows[rows.experiment.isin(apart)].groupby("experiment")
+    }  # fmt: skip
 
 
 def _split(rows: pd.DataFrame) -> dict[str, list]:

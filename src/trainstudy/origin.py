@@ -92,6 +92,7 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
         setups[column] = setups[column].map(
             lambda text: ", ".join(f"{key} {value}" for key, value in json.loads(text).items())
         )
+    setups["machine"] = setups.machine.map(places.in_words)
     data = runs[["dataset", *DATA]].drop_duplicates().rename(columns=DATA)
     data["SHA-256"] = data["SHA-256"].str[:HASH]
     return {

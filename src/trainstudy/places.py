@@ -52,10 +52,14 @@ def of_several_codes(runs: pd.DataFrame) -> bool:
     return bool((code_versions(runs) > 1).any())
 
 
+def in_words(machine: str) -> str:
+    """Return what an early release wrote of a machine, with one thread in the singular."""
+    return re.sub(r"\b1 threads\b", "1 thread", machine)
+
+
 def _machine(device: str, machine: str) -> str:
     facts = json.loads(machine)
     own = f"{facts['processor']}, {counted(int(facts['cores']), 'core')}"
     name = own if device == "CPU" else device
-    began = facts.get("earlier parts", "").replace("; ", " and ")
-    began = re.sub(r"\b1 threads\b", "1 thread", began)  # as an early release wrote it
+    began = in_words(facts.get("earlier parts", "")).replace("; ", " and ")
     return f"{name} (began on {began})" if began else name

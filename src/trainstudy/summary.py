@@ -249,11 +249,13 @@ def _over_fitting(results: Results) -> Markup | None:
     verdicts = results.over_fitting.verdict[results.over_fitting.verdict != "too short"]
     if verdicts.empty:
         return None
+    all_long = len(verdicts) == len(results.over_fitting)
+    long = "" if all_long else f" of more than {estimates.SINCE} epochs"
     return Markup(
         "{} of {} over-fit: the validation loss ended more than {:.0f} % above its minimum, reached"
         " at least {} epochs before the end, while the training loss ended lower than there."
     ).format(
-        (verdicts == "over-fitted").sum(), counted(len(verdicts), "run"),
+        (verdicts == "over-fitted").sum(), counted(len(verdicts), "run") + long,
         100 * estimates.RISE, estimates.SINCE,
     )  # fmt: skip
 

@@ -60,6 +60,15 @@ def test_an_experiment_under_two_names_is_one_and_turns_no_change_round(tmp_path
     assert (one.plain, one.changed, one.values) == ("vit-plain", "vit-high", ("0.001", "0.01"))
 
 
+def test_of_equal_experiments_the_one_with_more_finished_runs_is_shown(tmp_path):
+    runs = [with_scores("vit-plain", 0.6, seed) for seed in (1, 2)]
+    runs.append(with_scores("vit-y", 0.1, label_smoothing=0.1, status="diverged"))
+    runs += [with_scores("vit-z", 0.65, seed, label_smoothing=0.1) for seed in (1, 2)]
+    (row,) = tables.build("single-changes", frames(tmp_path, runs)).to_dict("records")
+    assert row["with"] == "vit-z"
+    assert row["difference of validation accuracy"] == pytest.approx(0.05)
+
+
 def test_experiments_that_agree_in_all_are_no_change(tmp_path):
     assert comparisons.changes(frames(tmp_path, [a_run("vit-a"), a_run("vit-b")]).runs) == []
 

@@ -954,6 +954,9 @@ MISTAKES = {
     "seed as text that is none": Mistake(
         "seeds: [1, 2]", "seeds: ['-1', 2]", "seeds.0", "'-1' is no seed; seeds are whole numbers"
     ),
+    "seed beyond all seeds as text": Mistake(
+        "seeds: [1, 2]", "seeds: ['99999999999', 2]", "seeds.0", "'99999999999' is no seed; seeds"
+    ),
     "number without a value": Mistake(
         "  pictures: {base: vit}",
         "  pictures: {base: vit, optimizer: {lr: null}}",

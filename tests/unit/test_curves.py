@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from results import OTHER_MACHINE, a_run, curve, frames
+from results import HERE, OTHER_MACHINE, a_run, curve, frames
 from trainstudy import curves, style
+
+BABBAGE = "Babbage 1, 8 cores, 1 thread"  # OTHER_MACHINE in words
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_a_run_has_its_epochs_seconds_and_scores_by_split(data):
     assert [metric["name"] for metric in found["metrics"]] == ["accuracy", "loss"]
     (own,) = found["runs"]
     assert own["name"] == "vit-a"
-    assert found["sets"] == [{"title": "all runs", "runs": ["vit-a"]}]
+    assert found["sets"] == [{"title": "all runs", "runs": ["vit-a"], "elsewhere": {}}]
     assert own["splits"] == {
         "train": {"epochs": [1, 2], "seconds": [10, 20], "accuracy": [0.25, 0.5]},
         "validation": {
@@ -120,6 +122,27 @@ def test_seconds_of_several_machines_are_named_by_each_runs_own(tmp_path):
     (tmp_path / "alone").mkdir()
     found = curves.of_family(frames(tmp_path / "alone", runs[:1], metrics), "vit")["runs"]
     assert found[0]["machine"] is None
+
+
+def test_runs_that_are_compared_have_their_seconds_of_one_machine(tmp_path):
+    """As in the drawn figure of the comparison, whatever most of the family were made on."""
+    slow, quick = (
+        a_run(f"vit-{name}", 1, **{"optimizer.name": name, "model.depth": 2})
+        for name in ("adam", "sgd")
+    )
+    there = {"seed": 2, "machine": OTHER_MACHINE}
+    others = [a_run(f"vit-{n}", machine=OTHER_MACHINE, epochs=9 + n, **{"model.depth": n})
+              for n in (4, 6)]  # fmt: skip
+    runs = [slow, quick, slow | there, *others]
+    metrics = [row for run in runs for row in curve(run, "train", "loss", 1.0, 2.0)]
+    for row in metrics[4:]:
+        row["seconds"] /= 10
+    found = curves.of_family(frames(tmp_path, runs, metrics), "vit")
+    adam = next(run for run in found["runs"] if run["name"] == "vit-adam")
+    assert (adam["splits"]["train"]["seconds"], adam["machine"]) == ([1, 2], BABBAGE)
+    (compared,) = (one for one in found["sets"] if "vit-sgd" in one["runs"])
+    assert compared["elsewhere"] == {"vit-adam": {"machine": HERE, "train": [10, 20]}}
+    assert all(one["elsewhere"] == {} for one in found["sets"] if one != compared)
 
 
 def test_numbers_have_six_digits(data):

@@ -310,6 +310,29 @@ def test_depths_carry_whiskers_where_there_are_seeds(tmp_path):
     assert [*solid.get_ydata()] == pytest.approx([0.22, 0.42])
 
 
+def test_the_axis_of_depths_names_those_that_are_compared(tmp_path):
+    """Also where only one of them has seconds that count."""
+    runs = [vit("2", 2), vit("4", 4, gpu_shared=True), vit("8", 8, gpu_shared=True)]
+    for panel in figures.build("depth", study(tmp_path, runs)).figure.axes:
+        assert [*panel.get_xticks()] == [2, 4, 8]
+
+
+def test_over_fitted_seeds_are_counted_where_not_all_are(tmp_path):
+    runs = [vit("a", 2, seed=1), vit("a", 2, seed=2), vit("b", 4)]
+    losses = {("vit-a", 1): (2, 3, 3, 3), ("vit-a", 2): (4, 3, 2, 1), ("vit-b", 42): (2, 3, 3, 3)}
+    metrics = [
+        row
+        for run in runs
+        for split, values in (
+            ("train", (5, 4, 3, 2)),
+            ("validation", losses[run["experiment"], run["seed"]]),
+        )
+        for row in curve(run, split, "loss", *values)
+    ]
+    text = figures.build("over-fitting-curves", study(tmp_path, runs, metrics)).text
+    assert text.endswith("Over-fitted by the rule of the table: vit-a (1 of 2 seeds), vit-b.")
+
+
 def test_norms_are_drawn_only_where_they_are_compared(tmp_path):
     data = figures.build("norm", study(tmp_path)).data
     assert set(data.experiment) == {"vit-4", "vit-4-post"}

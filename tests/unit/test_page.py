@@ -1,13 +1,14 @@
 """The page in a real browser: what a reader does with it."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 
-from results import a_run, curve, frames, sizes
+from results import OTHER_MACHINE, a_run, curve, frames, sizes
 from trainstudy import report
 
 ROOT = Path(__file__).parents[2]
@@ -282,6 +283,53 @@ def test_seeds_are_told_apart_in_words(page):
     lines = plot.locator(".tip > *").all_inner_texts()
     assert lines[2:] == ["perplexity 155.0", "mean of 2 seeds, 105.0 to 205.0"]
     assert plot.locator(".range").count() == 1
+
+
+@pytest.fixture
+def compared(visit, tmp_path):
+    """A comparison on one machine, of which most runs of the family were not made."""
+    one, other = (a_run(f"vit-{name}", 1, **{"optimizer.name": name}) for name in ("adam", "sgd"))
+    there = {"machine": OTHER_MACHINE}
+    deep = [a_run(f"vit-{n}", epochs=9, **{"model.depth": n}, **there) for n in (4, 6)]
+    rows = [one, other, one | there | {"seed": 2}, *deep]
+    scores = [
+        row | {"seconds": row["seconds"] / (1 if "Abacus" in run["machine"] else 10)}
+        for run in rows
+        for row in curve(run, "validation", "accuracy", 0.1, 0.2, 0.3)
+        + curve(run, "validation", "loss", 3.0, math.inf if run is other else 2.0, 1.0)
+    ]
+    return visit(written(tmp_path, rows, scores))
+
+
+def test_runs_that_are_compared_have_their_seconds_of_one_machine(compared):
+    box = chart(compared, "vit-curves-seconds")
+    plot, tip = box.locator(".plot"), box.locator(".tip > *")
+    plot.focus()
+    assert tip.all_inner_texts()[:2] == ["vit-adam", "validation, epoch 1, 10.00 s"]
+    assert "on Abacus 9, 2 cores, 1 thread" in tip.all_inner_texts()
+    box.get_by_role("button", name="all", exact=True).click()
+    plot.focus()
+    compared.keyboard.press("Home")
+    assert tip.all_inner_texts()[1] == "validation, epoch 1, 1.000 s"
+    assert "on Babbage 1, 8 cores, 1 thread" in tip.all_inner_texts()
+
+
+def test_no_line_is_drawn_across_an_epoch_without_a_finite_value(compared):
+    box = chart(compared)
+    box.get_by_role("button", name="loss", exact=True).click()
+    lines = {
+        name: box.locator(f'.series[data-run="{name}"] .line').count()
+        for name in ("vit-adam", "vit-sgd")
+    }
+    assert lines == {"vit-adam": 1, "vit-sgd": 2}
+
+
+def test_chosen_runs_without_seconds_are_not_asked_for_again(page):
+    box = chart(page, "vit-curves-seconds")
+    box.get_by_role("button", name="none", exact=True).click()
+    box.get_by_role("button", name="vit-3", exact=True).click()  # it shared its GPU
+    said = "Nothing to show: the chosen runs have no seconds that count, or no finite values."
+    assert box.locator(".plot text").all_text_contents() == [said]
 
 
 def test_split_score_and_axis_can_be_chosen(page):

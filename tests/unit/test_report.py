@@ -263,7 +263,7 @@ def test_a_part_of_the_study_names_what_is_missing_and_the_command_for_it(page):
     assert {"lstm-results", "missing"} <= {*sections(text)}
     assert "vit-results" not in sections(text)
     part = text[text.index('<section id="missing"') : text.index('<h2 id="provenance"')]
-    said = '<a href="#missing">3 of the declared experiments</a> are not in'
+    said = '<a href="#missing">3 of the declared experiments</a> were not run'
     assert said in text[: text.index("<nav")]
     for words in ("vit-x", "vit-y", "snakemake for vit", "cnn-z", "snakemake for cnn", "all of it"):
         assert words in part
@@ -311,7 +311,8 @@ def test_what_has_nothing_to_compare_says_so_with_the_way_to_more(page, tmp_path
 
 def test_the_page_has_the_command_that_repeats_a_run(page):
     words = re.sub(r"\s+", " ", html.unescape(page(a_run("vit-a"))))
-    assert f"with its names for EXPERIMENT and SEED <code>{REPEATING}</code>. A commit" in words
+    names = "and run, with its names in place of EXPERIMENT and SEED,"
+    assert f"{names} <code>{REPEATING}</code>. A commit" in words
 
 
 def test_curves_come_as_data_once_for_each_family(page):

@@ -382,8 +382,9 @@ def test_runs_that_over_fit_are_counted(sentences):
     ]
     text = sentences(*runs, metrics=metrics)[-1]
     assert (
-        "1 of 2 runs over-fit: the validation loss ended more than 2 % above its minimum, reached "
-        "at least 3 epochs before the end, while the training loss ended lower than there."
+        "1 of 2 runs of more than 3 epochs over-fit: the validation loss ended more than 2 % above "
+        "its minimum, reached at least 3 epochs before the end, while the training loss ended "
+        "lower than there."
     ) in text
 
 

@@ -717,10 +717,16 @@ def test_the_numbers_of_a_metric_have_as_many_decimals():
     assert shown("measured", [5.23, 144.63, 5.5544], metric=metrics) == ["5.230", "144.6", "5.554"]
 
 
-def test_the_numbers_of_a_machine_have_as_many_decimals():
-    machines = ["CPU", "GPU", "CPU", "GPU", None]
+def test_the_times_of_a_machine_have_as_many_decimals():
+    machines = ["CPU", "GPU", "CPU, several versions of the code", "GPU", None]
     seconds = [180.22, 0.2454, 95.13, 0.2522, math.nan]
-    assert shown("s", seconds, machine=machines) == ["180.2", "0.245", "95.1", "0.252", "–"]
+    for times in ("total s", "training s per epoch", "difference of total seconds"):
+        sign = "+" if "difference" in times else ""
+        expected = [f"{sign}{text}" for text in ("180.2", "0.245", "95.1", "0.252")]
+        assert shown(times, seconds, machine=machines) == [*expected, "–"]
+    # What no machine decides is of one column, as are the reports' seconds.
+    for column in ("perplexity", "A: seconds per epoch (s)"):
+        assert shown(column, seconds[:2], machine=machines[:2]) == ["180.22", "0.25"]
 
 
 def test_half_an_interval_has_the_decimals_of_its_mean_and_none_is_shown_that_is_nothing():

@@ -28,7 +28,12 @@ if config["measured"]:
     # What is kept and not selected is not missing, nor is there all that is selected.
     overlay = Path(config["measured"], "config.yaml")
     if overlay.exists():
-        THERE = yaml.safe_load(overlay.read_text(encoding="utf-8"))["select"]
+        kept = {*yaml.safe_load(overlay.read_text(encoding="utf-8")).get("select", RUNS)}
+        THERE = [
+            name
+            for name in config["experiments"]
+            if kept & {name, settings_of.setting(config, name, "group")}
+        ]
 MISSING = missing.of(config, THERE, **GIVEN)
 REPEATING = missing.repeating(config["study"], **GIVEN)
 

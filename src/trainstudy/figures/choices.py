@@ -64,6 +64,8 @@ def _draw(results: Results, question: str, column: str, label: str) -> Drawing:
                 label,
                 f"{FAMILIES[one.family]}: {one.title}" if panel is row[0] else "",
             )
+            if question == "depth":  # also where only one of them was timed
+                panel.set_xticks(sorted({*own.choice}))
     legend(axes[0, 2], {}, {})
     texts = [_text(runs[one], data, one, label, results.several_places) for one in found]
     return Drawing(figure, "\n".join(texts), data)

@@ -68,7 +68,14 @@ def over_fitting(results: Results) -> Drawing:
     for panel in axes.flat[len(names) :]:
         panel.axis("off")
     verdicts = results.over_fitting
-    over = sorted(verdicts[verdicts.verdict == "over-fitted"].experiment.unique())
+    seeds = verdicts.groupby("experiment").verdict.agg(
+        lambda own: [int((own == "over-fitted").sum()), len(own)]
+    )
+    over = [
+        name if count == of else f"{name} ({count} of {counted(of, 'seed')})"
+        for name, (count, of) in seeds.items()
+        if count
+    ]
     said = f"Over-fitted by the rule of the table: {', '.join(over) or 'none'}."
     text = (
         f"Training and validation loss of {counted(len(names), 'experiment')}, the epoch of the "

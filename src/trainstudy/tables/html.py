@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from statistics import median
 
@@ -14,6 +15,7 @@ SAID_ONCE = [
     "optimizer", "epochs", "data", "precision", "device", "machine", "threads", "seeds", "interval",
     "measured",
 ]  # fmt: skip
+TIMED = re.compile(r"(?![AB]: )(.* )?(s|seconds|throughput)( |$)")  # not the reports'
 TOTAL = "all runs"  # begins a row that sums up those above it, and stays below them when these sort
 
 
@@ -21,9 +23,9 @@ def to_html(table: pd.DataFrame) -> str:
     """Return a table as an HTML fragment; everything in it is escaped, empty cells show a dash.
 
     Half-widths ("… ±") join the number before them. Numbers carry their full value in data-value
-    and have the decimals of their column, or of those of its rows that are of one metric. What is
-    the same in all rows of SAID_ONCE stands in the caption. The first cell of a row, if it is text,
-    names the row.
+    and have the decimals of their column, or of those of its rows that are of one metric or, of
+    times, one machine. What is the same in all rows of SAID_ONCE stands in the caption. The first
+    cell of a row, if it is text, names the row.
     """
     said = shared(table)
     shown = [name for name in table if not name.endswith(" ±") and name not in said]
@@ -130,13 +132,17 @@ def _in_points(column: str) -> bool:
 
 
 def _decimals(table: pd.DataFrame, column: str) -> list[int]:
-    """Return the decimals of every row: one number, or one for each metric and machine in them."""
+    """Return the decimals of every row: one number, or one for each metric in the rows.
+
+    Of times and throughput one for each machine, as an epoch may take minutes or fractions of a
+    second.
+    """
     if _in_per_cent(column) or column.endswith("(%)"):
         return [2] * len(table)
-    kinds = pd.Series("", index=table.index)
-    for name in ("metric", "machine"):
-        if name in table:
-            kinds += " " + table[name].fillna("")
+    kinds = table.get("metric", pd.Series("", index=table.index))
+    if TIMED.match(column) and "machine" in table:
+        machines = table.machine.astype(object).fillna("")
+        kinds = machines.str.partition(", several versions")[0]
     found = table[column].groupby(kinds).apply(_decimals_of)
     return [found[kind] for kind in kinds]
 
