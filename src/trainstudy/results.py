@@ -82,7 +82,8 @@ class Results:
     def side_by_side(self, experiments: Collection[str], cost: str) -> pd.DataFrame:
         """Return the facts of some experiments, with costs of one place as far as there is one.
 
-        It is that where most of them have a `cost`; what has none there keeps its own place.
+        It is that where most of them have a `cost`, if they are of several families one with as
+        many of these as can be; what has none there keeps its own place.
         """
         facts = self._everything[self._everything.experiment.isin(experiments)]
         main = self._main_place(finished(facts.dropna(subset=cost)))
@@ -99,11 +100,15 @@ class Results:
     def at_main_place(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Return those of some runs that were made where most of their experiments were.
 
-        Of equal places it is that of most of these runs, then of most experiments of the study.
+        Places with fewer of their families come last. Of equal places it is that of most of these
+        runs, then of most experiments of the study.
         """
         return runs[places(runs) == self._main_place(runs)]
 
     def _main_place(self, runs: pd.DataFrame) -> str | None:
+        """Return where most of some runs' experiments were made, of places with most families."""
+        families = runs.groupby(places(runs)).family.nunique()
+        runs = runs[places(runs).isin(families.index[families == families.max()])]
         return _commonest(runs, places(runs), self._experiments_at)
 
     @cached_property

@@ -335,6 +335,19 @@ def test_image_models_meet_at_equal_seconds_on_one_machine_only(tmp_path):
     assert seconds.dropna().to_dict() == {"vit-a": 0.4, "cnn-b": 0.4}
 
 
+def test_image_models_of_both_kinds_meet_where_both_were_run(tmp_path):
+    """Not where most were, if these are of one kind."""
+    there = {"machine": OTHER_MACHINE}
+    runs = [a_run("vit-a", 1), a_run("cnn-b", 1)]
+    runs += [a_run(f"vit-{name}", 2, **{"model.depth": n}, **there) for n, name in enumerate("acd")]
+    metrics = [row for run in runs for row in curve(run, "validation", "accuracy", 0.2, 0.4)]
+    results = study(tmp_path, runs, metrics)
+    table = build("cnn-against-vit", results)
+    assert table["seconds of"].dropna().to_dict() == {"vit-a": HERE, "cnn-b": HERE}
+    seconds = table["validation accuracy after 20 s"]
+    assert seconds.dropna().to_dict() == {"vit-a": 0.4, "cnn-b": 0.4}
+
+
 def test_what_is_compared_stands_with_the_seconds_of_one_machine(tmp_path):
     runs = in_two_places()
     metrics = [row for run in runs[:3] for row in curve(run, "validation", "accuracy", 0.2, 0.4)]
