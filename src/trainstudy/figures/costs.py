@@ -56,7 +56,7 @@ def accuracy(results: Results, column: str) -> Drawing:
     if column == "seconds_total" and results.several_places:
         text += f"\nSeconds on {places(here).iloc[0]}."
     if elsewhere:
-        text += f"\nLeft out, as made elsewhere than most: {', '.join(elsewhere)}."
+        text += f"\nLeft out, as made elsewhere: {', '.join(elsewhere)}."
     if shared := sorted({*scored.experiment} - {*runs.experiment}):
         text += f"\nLeft out, as they shared a GPU: {', '.join(shared)}."
     if others := sorted({*every.experiment} - {*images.experiment}):
