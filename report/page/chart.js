@@ -220,7 +220,6 @@
     curve(line) {
       const group = element(this.svg, "g", { class: `series ${line.split}`, "data-run": line.run.name });
       this.colour(group, line.run);
-      const places = line.points.map((point) => [this.x(point.x), this.y(point.y)]);
       // Nothing is drawn across an epoch without a finite value.
       const parts = [];
       for (const point of line.points) {
@@ -235,8 +234,10 @@
         }
         element(group, "path", { d: `M${path(part, (point) => point.y).join("L")}`, class: "line" });
       }
-      const every = Math.ceil(places.length / 30);
-      places.forEach(([x, y], index) => { if (index % every === 0) this.mark(group, line.run, x, y); });
+      const every = Math.ceil(line.points.length / 30);
+      line.points.forEach((point, index) => {
+        if (index % every === 0) this.mark(group, line.run, this.x(point.x), this.y(point.y));
+      });
     }
 
     colour(element, run) {

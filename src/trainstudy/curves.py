@@ -75,17 +75,24 @@ def _elsewhere(
     """Return machine and seconds by split, of those of some runs that have others in `made`."""
     own = results.timed_at(names)
     apart = [name for name in names if own.get(name) != made.get(name)]
-    rows = averaged(results.curves(names), shown)
+    if not apart:
+        return {}
+    metrics = results.curves(names)
+    rows = averaged(metrics[metrics.experiment.isin(apart)], shown)
     return {
         str(name): {"machine": own.get(name)}
-        | {str(split): _plain(part.groupby("epoch").seconds.first())
-           for split, part in of_run.groupby("split")}
-        for name, of_run in rows[rows.experiment.isin(apart)].groupby("experiment")
-    }  # fmt: skip
+        | {str(split): _plain(_seconds(part)) for split, part in of_run.groupby("split")}
+        for name, of_run in rows.groupby("experiment")
+    }
+
+
+def _seconds(rows: pd.DataFrame) -> pd.Series:
+    """Return when each epoch of a curve ended."""
+    return rows.groupby("epoch").seconds.first()
 
 
 def _split(rows: pd.DataFrame) -> dict[str, list]:
-    seconds = rows.groupby("epoch").seconds.first()
+    seconds = _seconds(rows)
     found: dict[str, list] = {"epochs": seconds.index.tolist(), "seconds": _plain(seconds)}
     for metric, own in rows.groupby("metric"):
         curve = own.set_index("epoch").reindex(seconds.index)

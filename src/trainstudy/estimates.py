@@ -41,7 +41,7 @@ def intervals(values: pd.Series) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index", columns=["mean", "half"], dtype=float)
 
 
-def all_or_none(values: pd.Series, group: pd.Series) -> pd.Series:
+def all_or_none(values: pd.Series, group: pd.Series | pd.Index) -> pd.Series:
     """Return values, empty wherever one of their group is: what is left would be no fair sample."""
     return values.where(values.notna().groupby(group).transform("all"))
 

@@ -9,6 +9,7 @@ already is half of the outcome.
 import argparse
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,7 +97,7 @@ def departures(study: Path, declared: Path) -> list[str]:
     for name, run in runs.items():
         own = records.flatten(settings_of.training_settings(wanted[name]))
         keys = [key for key in DECIDES if key in own and key not in ("precision", "compile")]
-        if apart := [key for key in keys if _value(run, key) != own[key]]:
+        if apart := _apart(run, own, keys):
             changed = ", ".join(f"{key} {run[key]} instead of {own[key]}" for key in apart)
             found.append(f"{name}: {changed}")
     return found
@@ -125,8 +126,8 @@ def _check_alike(added: list[dict], study: Path) -> None:
             )
 
 
-def _apart(run: dict, other: dict) -> list[str]:
-    return [key for key in DECIDES if _value(other, key) != _value(run, key)]
+def _apart(run: dict, other: dict, keys: Sequence[str] = DECIDES) -> list[str]:
+    return [key for key in keys if _value(other, key) != _value(run, key)]
 
 
 def _value(run: dict, key: str) -> object:

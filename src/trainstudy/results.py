@@ -107,9 +107,10 @@ class Results:
 
     def _main_place(self, runs: pd.DataFrame) -> str | None:
         """Return where most of some runs' experiments were made, of places with most families."""
-        families = runs.groupby(places(runs)).family.nunique()
-        runs = runs[places(runs).isin(families.index[families == families.max()])]
-        return _commonest(runs, places(runs), self._experiments_at)
+        made = places(runs)
+        families = runs.groupby(made).family.transform("nunique")
+        most = families == families.max()
+        return _commonest(runs[most], made[most], self._experiments_at)
 
     @cached_property
     def _experiments_at(self) -> dict[str, int]:
@@ -300,6 +301,15 @@ def diverged(runs: pd.DataFrame) -> list[str]:
     """Name the experiments of which no run finished, since all diverged."""
     counts = finished(runs)
     return sorted({*counts.experiment[counts.status == "diverged"]})
+
+
+def some_of(holds: pd.Series, runs: pd.DataFrame, noun: str = "") -> dict[str, str]:
+    """Return of which experiments something holds of a run, by name, and how many where not all."""
+    counts = holds.groupby(runs.experiment).agg(["sum", "size"])
+    return {
+        name: "" if some == every else f" ({some} of {every}{noun})"
+        for name, some, every in counts[counts["sum"] > 0].itertuples()
+    }
 
 
 def held_out(datasets: Collection[str], split: str) -> int | None:

@@ -23,6 +23,7 @@ from trainstudy.results import (
     learned_instead,
     of_images,
     on_main_dataset,
+    some_of,
 )
 
 ANSWERS = "Questions of the study"
@@ -55,16 +56,9 @@ def _counts(runs: pd.DataFrame, declared: int) -> Markup:
         "seed" if len(seeds) == 1 else "seeds", ", ".join(map(str, seeds)),
         "" if whole == len(with_seeds) else f"; {counted(whole, 'experiment')} with all of these",
     )  # fmt: skip
-    diverged = runs[runs.status == "diverged"]
-    if len(diverged):
-        counts = diverged.groupby("experiment").size()
-        every = runs.groupby("experiment").size()
-        text += Markup(" Diverged: {}.").format(
-            Markup(", ").join(
-                _name(name) + ("" if count == every[name] else f" ({count} of {every[name]} runs)")
-                for name, count in counts.items()
-            )
-        )
+    if diverged := some_of(runs.status == "diverged", runs, " runs"):
+        named = Markup(", ").join(_name(name) + share for name, share in diverged.items())
+        text += Markup(" Diverged: {}.").format(named)
     return text
 
 

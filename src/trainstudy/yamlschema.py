@@ -275,9 +275,10 @@ def _of_wrong_type(
     if "null" in wanted and str(value).lower() in ("none", "null", "~"):
         return f"{value!r} is text; write null."
     number = _number(value) if isinstance(value, str) else None
-    is_seed = re.fullmatch("[0-9]{1,10}", str(value))
-    if path[:1] == ("seeds",) and number is not None and not is_seed:
-        return f"{value!r} is no seed; seeds are whole numbers from 0 to 4294967295."
+    if path[:1] == ("seeds",) and number is not None:
+        most = schema["maximum"]
+        if not (str(value).isdecimal() and number <= most):
+            return f"{value!r} is no seed; seeds are whole numbers from 0 to {most}."
     if "array" in wanted and "number" in wanted and isinstance(value, str) and number is None:
         return f"{value!r} is neither a number nor a list; write [{value}]."
     if value in ("true", "false", "True", "False"):

@@ -17,7 +17,7 @@ from trainstudy.figures.drawing import (
     panels,
 )  # fmt: skip
 from trainstudy.quantities import counted, written
-from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results
+from trainstudy.results import FAMILIES, LOWER_IS_BETTER, SCORE, Results, some_of
 
 AXES = {"epochs": ("epoch", "epoch"), "seconds": ("seconds", "seconds since training began")}
 COLUMNS = 4  # of the small curves of over-fitting
@@ -68,15 +68,9 @@ def over_fitting(results: Results) -> Drawing:
     for panel in axes.flat[len(names) :]:
         panel.axis("off")
     verdicts = results.over_fitting
-    seeds = verdicts.groupby("experiment").verdict.agg(
-        lambda own: [int((own == "over-fitted").sum()), len(own)]
-    )
-    over = [
-        name if count == of else f"{name} ({count} of {counted(of, 'seed')})"
-        for name, (count, of) in seeds.items()
-        if count
-    ]
-    said = f"Over-fitted by the rule of the table: {', '.join(over) or 'none'}."
+    shares = some_of(verdicts.verdict == "over-fitted", verdicts, " seeds")
+    over = ", ".join(name + share for name, share in shares.items()) or "none"
+    said = f"Over-fitted by the rule of the table: {over}."
     text = (
         f"Training and validation loss of {counted(len(names), 'experiment')}, the epoch of the "
         f"lowest validation loss marked.\n{said}"

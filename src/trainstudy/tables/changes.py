@@ -6,7 +6,7 @@ import pandas as pd
 
 from trainstudy import comparisons, estimates
 from trainstudy.places import of_several_codes, places
-from trainstudy.results import SCORES, Results, by_seed, diverged, finished
+from trainstudy.results import SCORES, Results, by_seed, diverged, finished, some_of
 
 
 def single_changes(results: Results) -> pd.DataFrame:
@@ -39,7 +39,8 @@ def single_changes(results: Results) -> pd.DataFrame:
         seconds = [list(own.seconds_total) for own in timed]
         both = pd.concat(timed)
         made = places(both).unique()
-        row["diverged"] = _diverged(every)
+        shares = some_of(every.status == "diverged", every)
+        row["diverged"] = ", ".join(name + share for name, share in shares.items()) or None
         if all(seconds) and len(made) == 1 and not diverged(runs):
             several = ", several versions of the code" if of_several_codes(both) else ""
             row["machine"] = made[0] + several
@@ -51,16 +52,6 @@ def single_changes(results: Results) -> pd.DataFrame:
                 row["perplexity per added second"] = gained / added
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS).dropna(axis="columns", how="all")
-
-
-def _diverged(runs: pd.DataFrame) -> str | None:
-    """Name the experiments of which a run diverged, with how many did."""
-    groups = runs.groupby("experiment").status
-    counts = [(name, int((own == "diverged").sum()), len(own)) for name, own in groups]
-    told = [
-        name if count == of else f"{name} ({count} of {of})" for name, count, of in counts if count
-    ]
-    return ", ".join(told) or None
 
 
 COLUMNS = [
@@ -97,7 +88,7 @@ def norm_stability(results: Results) -> pd.DataFrame:
             names = [name for name in one.experiments if known["model.norm"][name] == norm]
             runs = results.runs[results.runs.experiment.isin(names)]
             scores = by_seed(finished(runs.assign(experiment=norm)), "validation_accuracy_best")
-            accuracy, half = estimates.interval(list(scores.dropna()))
+            accuracy, half = estimates.interval(list(scores))
             row[f"{norm}-norm: best validation accuracy"] = accuracy
             row[f"{norm}-norm: best validation accuracy ±"] = half
             row[f"{norm}-norm: largest gradient norm"] = results.largest_gradient_norm(names)
